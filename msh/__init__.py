@@ -1,0 +1,109 @@
+"""msh: a Message Service Handler for payment messages.
+
+Delivered, answered, and taking effect once, whatever the network, the disk or either process does.
+"""
+
+from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
+from msh.catalog import Meaning, Service, Status, StatusCode
+from msh.errors import (
+    ApplyFailed,
+    Busy,
+    CatalogError,
+    ClaimLost,
+    ConfigurationError,
+    DeliveryError,
+    InDoubt,
+    InvalidBody,
+    KeyReused,
+    MalformedMessage,
+    MessageTooLarge,
+    MshError,
+    NoAnswer,
+    NotAgreed,
+    NotSent,
+    Refuse,
+    Rejected,
+    Resolved,
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+    TransportError,
+    Undelivered,
+    UnknownMessage,
+    UsageError,
+)
+from msh.handler import MessageServiceHandler
+from msh.message import Message, Outgoing, Reply
+from msh.observer import Observer
+from msh.profile import Profile, Role
+from msh.protocol.delivery import State as DeliveryState
+from msh.protocol.journal import Direction, Entry, Step
+from msh.protocol.reception import State as ReceptionState
+from msh.receipt import Receipt
+from msh.receiver import Receiver
+from msh.sender import Sender
+from msh.store import Delivery
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Agreement",
+    "Agreements",
+    "ApplyFailed",
+    "Busy",
+    "CatalogError",
+    "ClaimLost",
+    "ConfigurationError",
+    "Delivery",
+    "DeliveryError",
+    "DeliveryState",
+    "Direction",
+    "Entry",
+    "Handling",
+    "InDoubt",
+    "InvalidBody",
+    "KeyReused",
+    "Limits",
+    "MalformedMessage",
+    "Meaning",
+    "Message",
+    "MessageServiceHandler",
+    "MessageTooLarge",
+    "MshError",
+    "NoAnswer",
+    "NotAgreed",
+    "NotSent",
+    "Observer",
+    "Outgoing",
+    "Profile",
+    "Receipt",
+    "Receiver",
+    "ReceptionState",
+    "Refuse",
+    "Rejected",
+    "Reliability",
+    "Reply",
+    "Resolved",
+    "Role",
+    "Sender",
+    "Service",
+    "Status",
+    "StatusCode",
+    "Step",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "TransportError",
+    "Undelivered",
+    "UnknownMessage",
+    "UsageError",
+    "__version__",
+]

@@ -1,0 +1,143 @@
+"""What two parties agreed: services, endpoints, reliability, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from msh.errors import NotAgreed
+from msh.profile import Profile, Role, RoleCodes
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How a sender resends (TDCC PSP 9.7.5, 4). Attempts are 1 + ``resends``.
+
+    The next attempt is due at this attempt's start + ``timeout`` + interval, where the interval
+    is ``interval`` * ``factor`` ** (attempt - 1); with the defaults attempts start at 0, 90, 240
+    and 510 s and the message is given up at 540 s. ``wait`` and ``stop`` take any tenacity
+    strategy instead; they see the attempt's number and the time since the first attempt.
+    """
+
+    resends: int = 3
+    interval: timedelta = timedelta(seconds=60)
+    factor: float = 2
+    timeout: timedelta = timedelta(seconds=30)
+    wait: Any = None
+    stop: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one agreement may use at once, so that one party stalls nobody else.
+
+    Inbound, ``running`` handlers and ``waiting`` messages stored behind them; outbound,
+    ``sending`` exchanges.
+    """
+
+    running: int = 32
+    waiting: int = 256
+    sending: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How this side answers.
+
+    A failing handler runs at most ``runs`` times, ``retry_after`` apart; a lease of ``lease``
+    says how long a killed process keeps its work; a repeat waits up to ``patience`` for the first
+    copy, and past it is told 503 (``busy_reply``) or nothing.
+    """
+
+    runs: int = 3
+    retry_after: timedelta = timedelta(seconds=5)
+    lease: timedelta = timedelta(seconds=30)
+    patience: timedelta = timedelta(seconds=20)
+    busy_reply: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """What ``own`` and ``peer`` agreed. ``sends`` and ``accepts`` name request services."""
+
+    own: str
+    own_role: Role
+    peer: str
+    peer_role: Role
+    profile: Profile
+    endpoint: str | None = None
+    sends: frozenset[str] = frozenset()
+    accepts: frozenset[str] = frozenset()
+    outbound: Reliability = Reliability()
+    inbound: Reliability = Reliability()
+    time_to_live: timedelta | None = timedelta(hours=1)
+    clock_skew: timedelta = timedelta(minutes=5)
+    ids_kept: timedelta = timedelta(days=400)
+    limits: Limits = Limits()
+    handling: Handling = Handling()
+    max_bytes: int = 1_048_576
+
+    @property
+    def name(self) -> str:
+        """The agreement's name: the peer's party id."""
+        return self.peer
+
+    @property
+    def own_codes(self) -> RoleCodes:
+        """The status codes this side answers with."""
+        return self.profile.roles[self.own_role]
+
+    @property
+    def peer_codes(self) -> RoleCodes:
+        """The status codes the peer answers with."""
+        return self.profile.roles[self.peer_role]
+
+
+@dataclass(frozen=True)
+class Agreements:
+    """All agreements of one party, found by the peer's id."""
+
+    own: str
+    by_peer: dict[str, Agreement] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, own: str, agreements: Iterable[Agreement]) -> Agreements:
+        """The agreements of ``own``, of which no two may have the same peer."""
+        by_peer: dict[str, Agreement] = {}
+        for agreement in agreements:
+            if agreement.own != own or agreement.peer in by_peer:
+                raise ValueError(f"agreement with {agreement.peer}: not of {own}, or given twice")
+            by_peer[agreement.peer] = agreement
+        return cls(own, by_peer)
+
+    def __iter__(self) -> Iterator[Agreement]:
+        return iter(self.by_peer.values())
+
+    def __getitem__(self, peer: str) -> Agreement:
+        return self.by_peer[peer]
+
+    def get(self, peer: str) -> Agreement | None:
+        """The agreement with ``peer``, if there is one."""
+        return self.by_peer.get(peer)
+
+    def to_send(self, service: str, to: str | None) -> Agreement:
+        """The agreement under which ``service`` may be sent (``to`` this party).
+
+        Raises `NotAgreed` where there is none, or more than one and ``to`` is not given.
+        """
+        if to is not None:
+            agreement = self.by_peer.get(to)
+            if agreement is None:
+                known = ", ".join(sorted(self.by_peer)) or "none"
+                raise NotAgreed(f"no agreement with party {to!r}; there is one with: {known}")
+            if service not in agreement.sends:
+                allowed = ", ".join(sorted(agreement.sends)) or "none"
+                raise NotAgreed(f"{service} may not be sent to {to}; allowed: {allowed}")
+            return agreement
+        fitting = [a for a in self.by_peer.values() if service in a.sends]
+        if len(fitting) != 1:
+            parties = ", ".join(sorted(a.peer for a in fitting)) or "no party"
+            raise NotAgreed(f"{service} may be sent to {parties}; say which with `to`")
+        return fitting[0]

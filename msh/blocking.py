@@ -1,0 +1,185 @@
+"""The blocking face: the same handler, without ``async`` and ``await``.
+
+An event loop of its own runs in a thread of its own; every call waits for its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msh import handler as asynchronous
+from msh.agreement import Agreements
+from msh.config import Configuration
+from msh.errors import UsageError
+from msh.message import Message
+from msh.observer import Observer
+from msh.receipt import Receipt as AsyncReceipt
+from msh.store import Delivery, Store
+
+Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Receipt:
+    """See `msh.Receipt`; ``timeout`` is in seconds and raises `TimeoutError`."""
+
+    def __init__(self, receipt: AsyncReceipt, loop: _Loop) -> None:
+        self._receipt = receipt
+        self._loop = loop
+        self.created = receipt.created
+
+    @property
+    def message_id(self) -> str:
+        """The message's id (scoi:MsgId)."""
+        return self._receipt.message_id
+
+    def delivery(self) -> Delivery:
+        """Where the delivery stands now."""
+        return self._loop.run(self._receipt.delivery())
+
+    def settled(self, timeout: float | None = None) -> Delivery:
+        """Wait until the delivery has ended, one way or the other."""
+        return self._loop.run(self._receipt.settled(), timeout)
+
+    def reply(self, timeout: float | None = None) -> Message:
+        """Wait for the answer. Raises `Undelivered`, `InDoubt` or `Resolved`."""
+        return self._loop.run(self._receipt.reply(), timeout)
+
+    def __repr__(self) -> str:
+        return repr(self._receipt)
+
+
+class MessageServiceHandler:
+    """See `msh.MessageServiceHandler`. Handlers may still be plain or ``async``."""
+
+    def __init__(
+        self, agreements: Agreements, store: Store | str, *, listen: str | None = None
+    ) -> None:
+        self._handler = asynchronous.MessageServiceHandler(agreements, store, listen=listen)
+        self._loop: _Loop | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        source: str | Path | Configuration,
+        *,
+        listen: bool = True,
+        observers: Iterable[Observer] = (),
+    ) -> Self:
+        """The handler that ``msh.toml`` describes. Raises `ConfigurationError`."""
+        made = cls.__new__(cls)
+        made._handler = asynchronous.MessageServiceHandler.from_config(
+            source, listen=listen, observers=observers
+        )
+        made._loop = None
+        return made
+
+    @property
+    def url(self) -> str | None:
+        """Where it listens, while it does."""
+        return self._handler.url
+
+    def on(self, *services: str) -> Callable[[Function], Function]:
+        """Register the decorated function as the handler of ``services``."""
+        return self._handler.on(*services)
+
+    def observe(self, observer: Observer) -> None:
+        """Show ``observer`` every journal entry; it is called in the loop's thread."""
+        self._handler.observe(observer)
+
+    def start(self) -> None:
+        """Open the store, deliver what is queued, and listen if there is anything to receive."""
+        if self._loop is not None:
+            raise UsageError("this handler runs already")
+        loop = _Loop()
+        try:
+            loop.run(self._handler.start())
+        except BaseException:
+            loop.close()
+            raise
+        self._loop = loop
+
+    def stop(self) -> None:
+        """Finish what is in hand, and let go of everything."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            try:
+                loop.run(self._handler.stop())
+            finally:
+                loop.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def send(
+        self,
+        service: str,
+        body: bytes | str = b"",
+        *,
+        to: str | None = None,
+        key: str | None = None,
+        message_id: str | None = None,
+        ref_to: str | None = None,
+    ) -> Receipt:
+        """Queue a message; it is on disk when this returns. See `msh.Sender.send`."""
+        loop = self._running()
+        sending = self._handler.send(
+            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to
+        )
+        return Receipt(loop.run(sending), loop)
+
+    def receipt(self, message_id: str) -> Receipt:
+        """The receipt of a message sent earlier, also before a restart."""
+        loop = self._running()
+        return Receipt(loop.run(self._handler.receipt(message_id)), loop)
+
+    def _running(self) -> _Loop:
+        if self._loop is None:
+            raise UsageError("the handler does not run; use it in `with handler:`")
+        return self._loop
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="msh-blocking", daemon=True
+        )
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+        """The result of ``work``, run on the loop."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise UsageError(
+                "a blocking call inside an async handler would wait for itself; use a plain "
+                "handler, or msh.MessageServiceHandler"
+            )
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

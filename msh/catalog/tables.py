@@ -1,0 +1,264 @@
+"""The published tables as frozen rows (TDCC PSP 9.1 to 9.6), read from a profile's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import time
+from functools import lru_cache
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from msh.catalog.location import STANDARD, schemas_folder
+from msh.catalog.status import Meaning, StatusCode
+from msh.errors import CatalogError
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """9.1: a service, what answers it, and what tells its business outcome later."""
+
+    code: str
+    name: str
+    gloss: str
+    kind: str
+    direction: str
+    reply: str | None = None
+    request: str | None = None
+    result: str | None = None
+    result_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """9.2: a status code, its official text, and an English gloss."""
+
+    code: str
+    text: str
+    gloss: str
+    source: str
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessTypeRow:
+    """9.3: a business type of the PSxxx services."""
+
+    code: str
+    name: str
+    gloss: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKindRow:
+    """9.4: a message kind and the ISxxx service it belongs to."""
+
+    code: str
+    text: str
+    gloss: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRow:
+    """9.5: which debit and credit shapes a business type may use."""
+
+    code: str
+    name: str
+    patterns: tuple[str, ...]
+    shapes: tuple[str, ...]
+    out: str
+    into: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoursRow:
+    """9.6: when a service is open, Asia/Taipei. ``closes`` is None where no end is published."""
+
+    code: str
+    name: str
+    gloss: str
+    business_types: tuple[str, ...]
+    message_kinds: tuple[str, ...]
+    opens: time
+    closes: time | None
+    in_use: bool
+    sends: bool | None
+    next_day_after: time | None
+    note: str
+
+
+TABLES: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "services": ServiceRow,
+        "statuses": StatusRow,
+        "business_types": BusinessTypeRow,
+        "message_kinds": MessageKindRow,
+        "funding": FundingRow,
+        "hours": HoursRow,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All tables of one profile."""
+
+    services: Mapping[str, ServiceRow]
+    statuses: Mapping[str, StatusRow]
+    business_types: Mapping[str, BusinessTypeRow]
+    message_kinds: Mapping[str, MessageKindRow]
+    funding: Mapping[str, FundingRow]
+    hours: tuple[HoursRow, ...]
+
+    @classmethod
+    def load(cls, folder: Path | Traversable) -> Catalog:
+        """Read the six ``.json`` tables of ``folder``; raises `CatalogError` naming the place."""
+        tables = {name: _read(folder / f"{name}.json", row) for name, row in TABLES.items()}
+        hours = tuple(tables.pop("hours"))
+        catalog = cls(hours=hours, **{name: _by_code(name, rows) for name, rows in tables.items()})
+        _require_pairs(catalog)
+        return catalog
+
+    def reply_for(self, service: str) -> str | None:
+        """The RS service that answers ``service``; None if it is no request."""
+        row = self.services.get(service)
+        return row.reply if row else None
+
+    def request_for(self, reply: str) -> str | None:
+        """The RQ service that ``reply`` answers; None if it is no reply."""
+        row = self.services.get(reply)
+        return row.request if row else None
+
+    def result_for(self, service: str) -> str | None:
+        """The service that later tells the business outcome of ``service``, if there is one."""
+        row = self.services.get(service)
+        return row.result if row else None
+
+    def is_reply(self, service: str) -> bool:
+        """Whether ``service`` is an RS."""
+        return self.request_for(service) is not None
+
+    def is_result(self, service: str) -> bool:
+        """Whether ``service`` tells the outcome of an earlier request (PS811 ...)."""
+        row = self.services.get(service)
+        return row is not None and row.result_of is not None
+
+    def text_of(self, status: StatusCode | str) -> str:
+        """The official text of ``status``; empty if it is not in the table."""
+        row = self.statuses.get(str(status))
+        return row.text if row else ""
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of ``table`` (one of `TABLES`) as plain values that JSON can hold."""
+        content = getattr(self, table)
+        rows = content.values() if isinstance(content, Mapping) else content
+        return [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]
+
+
+@lru_cache(maxsize=8)
+def load(name: str = STANDARD) -> Catalog:
+    """The catalog of a profile that msh carries, read once."""
+    return Catalog.load(schemas_folder() / name)
+
+
+def _read(file: Traversable | Path, row_type: type[Any]) -> list[Any]:
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{file}: cannot be read as JSON: {error}") from None
+    if not isinstance(rows, list):
+        raise CatalogError(f"{file}: must be a list of rows")
+    return [_row(f"{file}, row {number}", row, row_type) for number, row in enumerate(rows, 1)]
+
+
+def _row(place: str, row: Any, row_type: type[Any]) -> Any:
+    if not isinstance(row, dict):
+        raise CatalogError(f"{place}: must be an object")
+    row = {"into" if name == "in" else name: value for name, value in row.items()}
+    known = {field.name: str(field.type) for field in fields(row_type)}
+    if unknown := sorted(set(row) - set(known)):
+        raise CatalogError(f"{place}: unknown field {', '.join(unknown)}")
+    values = {}
+    for name, value in row.items():
+        try:
+            values[name] = _READ[known[name]](value)
+        except (ValueError, TypeError):
+            raise CatalogError(f"{place}, field {name}: {value!r} is not {known[name]}") from None
+    try:
+        result = row_type(**values)
+    except TypeError as error:
+        raise CatalogError(f"{place}: {error}") from None
+    if isinstance(result, StatusRow):
+        _require_consistent(place, result)
+    return result
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(_text(item) for item in value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _time(value: Any) -> time:
+    return time.fromisoformat(_text(value))
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "str | None": _or_none(_text),
+    "tuple[str, ...]": _texts,
+    "bool": _flag,
+    "bool | None": _or_none(_flag),
+    "time": _time,
+    "time | None": _or_none(_time),
+}
+
+
+def _require_consistent(place: str, row: StatusRow) -> None:
+    code = StatusCode.parse(row.code)
+    if (code.source, code.kind, code.meaning) != (row.source, row.kind, Meaning(row.meaning)):
+        raise CatalogError(f"{place}: source, kind or meaning does not fit {row.code}")
+
+
+def _by_code(table: str, rows: list[Any]) -> Mapping[str, Any]:
+    by_code = {row.code: row for row in rows}
+    if len(by_code) != len(rows):
+        raise CatalogError(f"{table}: a code stands in more than one row")
+    return MappingProxyType(by_code)
+
+
+def _require_pairs(catalog: Catalog) -> None:
+    services = catalog.services
+    for row in services.values():
+        for name, back in (("reply", "request"), ("request", "reply"), ("result", "result_of")):
+            other = getattr(row, name)
+            if other and (other not in services or getattr(services[other], back) != row.code):
+                raise CatalogError(f"services, {row.code}: its {name} {other} does not point back")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, time):
+        return value.strftime("%H:%M")
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,291 @@
+"""The handler: store, transport, sender and receiver put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from msh.agreement import Agreement, Agreements
+from msh.clock import Clock, SystemClock
+from msh.config import Configuration, read_configuration
+from msh.desk import HandlerFunction
+from msh.errors import ConfigurationError, UsageError
+from msh.observer import Observer, Observers
+from msh.protocol.journal import Entry
+from msh.receipt import Receipt
+from msh.receiver import Receiver
+from msh.security import Security, Unprotected
+from msh.sender import Sender
+from msh.store import Store, open_store
+from msh.transport import Transport, open_transport
+from msh.transport.base import Acceptance, Peer
+
+_log = logging.getLogger("msh")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class MessageServiceHandler:
+    """A Message Service Handler: sends and receives under agreements (TDCC PSP 9.7.3).
+
+    ::
+
+        handler = msh.MessageServiceHandler.from_config("bank.toml")
+
+        @handler.on("PS810FTRQ")
+        def transfer(request: msh.Message) -> msh.Reply:
+            return msh.Reply("PSPBK0000I")
+
+        async with handler:
+            receipt = await handler.send("PS811FTRRQ", body, to="PSP", key="invoice-17")
+            reply = await receipt.reply()
+
+    It receives if it has handlers and a place to listen; a handler without either only sends, and
+    leaves what others received alone.
+    """
+
+    def __init__(
+        self,
+        agreements: Agreements,
+        store: Store | str,
+        *,
+        listen: str | None = None,
+        transports: Mapping[str, Transport] | None = None,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+        grace: float = 30.0,
+    ) -> None:
+        self.agreements = agreements
+        self.store = open_store(store) if isinstance(store, str) else store
+        self.url: str | None = None
+        self._listen = listen
+        self._transports = dict(transports or {})
+        self._clock = clock or SystemClock()
+        self._observers = Observers(observers)
+        self._grace = grace
+        self._handlers: dict[str, HandlerFunction] = {}
+        self._unprotected = Unprotected()
+        self._sender: Sender | None = None
+        self._receiver: Receiver | None = None
+        self._listener: Transport | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        source: str | Path | Configuration,
+        *,
+        listen: bool = True,
+        observers: Iterable[Observer] = (),
+        clock: Clock | None = None,
+    ) -> Self:
+        """The handler that ``msh.toml`` describes. Raises `ConfigurationError` with every mistake.
+
+        With ``listen=False`` it only sends, beside a server that uses the same file.
+        """
+        configuration = (
+            source if isinstance(source, Configuration) else read_configuration(Path(source))
+        )
+        return cls(
+            configuration.agreements,
+            configuration.store,
+            listen=configuration.listen if listen else None,
+            observers=observers,
+            clock=clock,
+            grace=configuration.grace,
+        )
+
+    # registering
+
+    def on(self, *services: str) -> Callable[[Function], Function]:
+        """Register the decorated function, plain or ``async``, as the handler of ``services``.
+
+        It gets the `Message` and returns a `Reply`, or raises `Refuse`. Any other exception is a
+        failure, not an answer: the handler runs again later.
+        """
+        if not services:
+            raise UsageError("on() needs at least one service code, such as 'PS810FTRQ'")
+        for service in services:
+            if service in self._handlers:
+                raise UsageError(f"{service} has a handler already")
+            if not any(service in agreement.accepts for agreement in self.agreements):
+                raise UsageError(
+                    f"no agreement accepts {service}; add it to `accepts` of the agreement it is "
+                    "to come under, or correct the code"
+                )
+
+        def register(function: Function) -> Function:
+            for service in services:
+                self._handlers[service] = function
+            return function
+
+        return register
+
+    def observe(self, observer: Observer) -> None:
+        """Show ``observer`` every journal entry of this process, once it is durable."""
+        self._observers.add(observer)
+
+    # running
+
+    async def start(self) -> None:
+        """Open the store, deliver what is queued, and listen if there is anything to receive.
+
+        Raises `StoreError` or `ConfigurationError`; then nothing runs.
+        """
+        if self._sender is not None:
+            raise UsageError("this handler runs already")
+        self._require_handlers()
+        await self.store.open(self._notify)
+        try:
+            self._sender = sender = Sender(
+                self.agreements, self.store, self._used_transports(), self._security, self._clock
+            )
+            self._receiver = Receiver(
+                self.agreements,
+                self.store,
+                self._security,
+                self._clock,
+                self._handlers,
+                draft=sender.draft,
+                late=sender.late,
+                queued=sender.wake,
+            )
+            sender.start()
+            self.store.watch(sender.changed)
+            if self._handlers:
+                self._receiver.start()
+            if self._handlers and self._listen is not None:
+                self._listener = self._transport_of(self._listen)
+                self.url = await self._listener.listen(self._listen, self.accept, self.ready)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in hand, and let go of everything."""
+        sender, receiver = self._sender, self._receiver
+        self._sender = self._receiver = None
+        if receiver is not None:
+            # The listener and the handlers end together: each connection waits for its handler.
+            stopping = [receiver.stop(self._grace)]
+            if self._listener is not None:
+                stopping.append(self._listener.stop_listening())
+            await asyncio.gather(*stopping)
+            self._listener = self.url = None
+        if sender is not None:
+            await sender.stop(self._grace)
+        for transport in self._transports.values():
+            await transport.close()
+        await self.store.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def ready(self) -> bool:
+        """Whether messages can be taken now: running, and the store answers."""
+        if self._receiver is None:
+            return False
+        await self.store.last_entry()
+        return True
+
+    # sending
+
+    async def send(
+        self,
+        service: str,
+        body: bytes | str = b"",
+        *,
+        to: str | None = None,
+        key: str | None = None,
+        message_id: str | None = None,
+        ref_to: str | None = None,
+    ) -> Receipt:
+        """Queue a message; it is on disk when this returns. See `Sender.send`."""
+        return await self.sender.send(
+            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to
+        )
+
+    async def receipt(self, message_id: str) -> Receipt:
+        """The receipt of a message sent earlier, also before a restart."""
+        return await self.sender.receipt(message_id)
+
+    @property
+    def sender(self) -> Sender:
+        """The sending side. Raises `UsageError` while the handler does not run."""
+        if self._sender is None:
+            raise UsageError("the handler does not run; use it in `async with handler:`")
+        return self._sender
+
+    @property
+    def receiver(self) -> Receiver:
+        """The receiving side. Raises `UsageError` while the handler does not run."""
+        if self._receiver is None:
+            raise UsageError("the handler does not run; use it in `async with handler:`")
+        return self._receiver
+
+    # receiving by other means than `listen`
+
+    async def accept(
+        self, wire: bytes, peer: Peer, stored: Callable[[], None] = lambda: None
+    ) -> Acceptance:
+        """Decide on a message that came by any transport."""
+        return await self.receiver.accept(wire, peer, stored)
+
+    def asgi(self, *, path: str | None = None) -> Callable[..., Awaitable[None]]:
+        """This handler's acceptance as an ASGI application, to mount in a web framework.
+
+        Header deadlines and TLS are then the host's.
+        """
+        from msh.transport.asgi import asgi_app
+
+        profile = next(iter(self.agreements)).profile
+        return asgi_app(self.accept, path=path or profile.path, ready=self.ready)
+
+    # parts
+
+    def _notify(self, entries: Sequence[Entry]) -> None:
+        if self._sender is not None:
+            self._sender.noticed(entries)
+        self._observers.notify(entries)
+
+    def _security(self, agreement: Agreement) -> Security:
+        return self._unprotected
+
+    def _require_handlers(self) -> None:
+        """A handler that receives must be able to answer whatever its agreements accept."""
+        if not self._handlers:
+            return
+        wanted = {service for agreement in self.agreements for service in agreement.accepts}
+        missing = sorted(wanted - set(self._handlers))
+        if missing:
+            raise ConfigurationError(
+                "handlers",
+                [
+                    f"{service}: is accepted by an agreement and has no handler; register one with "
+                    f'@handler.on("{service}"), or take it out of `accepts`'
+                    for service in missing
+                ],
+            )
+
+    def _used_transports(self) -> Mapping[str, Transport]:
+        for agreement in self.agreements:
+            if agreement.endpoint is not None:
+                self._transport_of(agreement.endpoint)
+        return self._transports
+
+    def _transport_of(self, url: str) -> Transport:
+        scheme = url.partition(":")[0]
+        if scheme not in self._transports:
+            self._transports[scheme] = open_transport(scheme)
+        return self._transports[scheme]

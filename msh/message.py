@@ -1,0 +1,85 @@
+"""The values that travel: a message, and the reply a handler gives.
+
+Nothing here does I/O. A message is frozen; its body is kept in one normal form, the exclusive
+canonical XML of the single element inside ``soap:Body`` (or nothing), so that two equal messages
+are equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from msh.catalog import StatusCode
+from msh.errors import UsageError
+
+#: What a message id or a party id may be: visible ASCII, no white space.
+IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def is_identifier(text: str) -> bool:
+    """Whether ``text`` can be a message id, a party id or a service code."""
+    return IDENTIFIER.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One SMS message: the header's values and the body (TDCC PSP 9.1, 9.7.5).
+
+    ``timestamp`` and ``expires`` are aware datetimes in UTC. ``status`` is set on replies only.
+    """
+
+    service: str
+    message_id: str
+    sender: str
+    receiver: str
+    timestamp: datetime
+    body: bytes = b""
+    ref_to: str | None = None
+    expires: datetime | None = None
+    status: StatusCode | None = None
+    status_text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("service", "message_id", "sender", "receiver"):
+            if not is_identifier(getattr(self, name)):
+                raise UsageError(
+                    f"{name} {getattr(self, name)!r}: must be 1 to 128 visible ASCII characters"
+                )
+        if self.ref_to is not None and not is_identifier(self.ref_to):
+            raise UsageError(f"ref_to {self.ref_to!r}: must be 1 to 128 visible ASCII characters")
+        for moment in (self.timestamp, self.expires):
+            if moment is not None and moment.tzinfo is not UTC:
+                raise UsageError(f"{self.message_id}: timestamp and expires must be in UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be queued in the transaction that records a reply (see ``Reply.then``)."""
+
+    service: str
+    body: bytes | str
+    to: str
+    key: str | None = None
+    message_id: str | None = None
+    ref_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers: a status code, and optionally a body.
+
+    ``apply`` is a short plain function that the store calls with its own database connection, in
+    the very transaction that records this reply: its writes and the reply become durable
+    together or not at all. It may be called more than once before that commit, so it must do
+    nothing else. ``then`` are messages queued in the same transaction.
+    """
+
+    status: StatusCode | str
+    body: bytes | str = b""
+    text: str = ""
+    apply: Callable[[Any], object] | None = field(default=None, compare=False)
+    then: tuple[Outgoing, ...] = ()

@@ -1,0 +1,108 @@
+"""The checks of an inbound message, in their order, as pure functions.
+
+Before these come size, address, the hardened parse, which parties, protection and the repeat
+check; those need bytes, peers or the store. Here stand the ones that judge an authentic, new
+message. Each returns a refusal or None; the first refusal is the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from msh.agreement import Agreement
+from msh.message import Message
+from msh.profile import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message is refused: the check, from which the role's code follows, and the reason."""
+
+    check: Check
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a check looks at: the message, its agreement and when it was first received."""
+
+    message: Message
+    agreement: Agreement
+    received: datetime
+
+
+def in_time(judged: Judged) -> Refusal | None:
+    """Time to live, with the agreed clock skew (ebXML MS 2.0, 4.2.2, TimeToLive)."""
+    message, agreement = judged.message, judged.agreement
+    if past_time_to_live(message.expires, agreement, judged.received):
+        return Refusal(Check.EXPIRED, "the time to live has passed")
+    if message.timestamp < judged.received - agreement.ids_kept:
+        # An older first copy may have been here and been forgotten.
+        return Refusal(Check.EXPIRED, "the timestamp is older than message ids are kept")
+    return None
+
+
+def known_service(judged: Judged) -> Refusal | None:
+    """The service is one of the profile's request services (TDCC PSP 9.1)."""
+    catalog = judged.agreement.profile.catalog
+    row = catalog.services.get(judged.message.service)
+    if row is None or row.kind != "request":
+        return Refusal(Check.SERVICE, "no such service")
+    return None
+
+
+def may_use(judged: Judged) -> Refusal | None:
+    """The sender may use the service."""
+    if judged.message.service not in judged.agreement.accepts:
+        return Refusal(Check.RIGHT, "no right to use this service")
+    return None
+
+
+#: In the order of the specification; hours, suspension, schema and business rules follow these.
+CHECKS: tuple[Callable[[Judged], Refusal | None], ...] = (in_time, known_service, may_use)
+
+
+def judge(judged: Judged) -> Refusal | None:
+    """The first refusal, or None if the handler may run."""
+    for check in CHECKS:
+        refusal = check(judged)
+        if refusal:
+            return refusal
+    return None
+
+
+def past_time_to_live(expires: datetime | None, agreement: Agreement, now: datetime) -> bool:
+    """Whether no further run may begin: looked at again before each run of a handler."""
+    return expires is not None and expires + agreement.clock_skew <= now
+
+
+class Request(Protocol):
+    """What a reply must fit: a message, or the delivery of one."""
+
+    @property
+    def service(self) -> str: ...
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def sender(self) -> str: ...
+    @property
+    def receiver(self) -> str: ...
+
+
+def unbound(request: Request, reply: Message, agreement: Agreement) -> str | None:
+    """Why ``reply`` is not the answer to ``request``, or None if it is.
+
+    RefToMsgId, the RQ/RS pairing and both parties must fit.
+    """
+    if reply.ref_to != request.message_id:
+        return "it refers to another message"
+    if reply.service != agreement.profile.catalog.reply_for(request.service):
+        return "its service is not the reply of the request's"
+    if (reply.sender, reply.receiver) != (request.receiver, request.sender):
+        return "its parties are not the request's"
+    if reply.status is None:
+        return "it has no status code"
+    return None

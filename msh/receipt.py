@@ -1,0 +1,107 @@
+"""What a caller holds of a message it sent: a receipt, and where its end is announced."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from msh.errors import StoreClosed
+from msh.message import Message
+from msh.protocol.delivery import OPEN, SETTLED, State
+from msh.store import Delivery
+
+
+class Settlement:
+    """Where the end of one delivery is announced, to every receipt of it."""
+
+    __slots__ = ("__weakref__", "_closed", "_ended", "delivery", "look_first", "reply")
+
+    def __init__(self) -> None:
+        self.delivery: Delivery | None = None
+        self.reply: Message | None = None
+        #: The delivery may have ended before this was made.
+        self.look_first = False
+        self._ended = asyncio.Event()
+        self._closed = False
+
+    def settle(self, delivery: Delivery, reply: Message | None) -> None:
+        """The delivery ended; a later call, with a late answer, takes the place of this one."""
+        self.delivery, self.reply = delivery, reply
+        self._ended.set()
+
+    def close(self) -> None:
+        """Nobody here will work on it any more."""
+        self._closed = True
+        self._ended.set()
+
+    async def wait(self, message_id: str) -> Delivery:
+        """Wait for the end; raises `StoreClosed` if the handler is stopped first."""
+        await self._ended.wait()
+        if self.delivery is None:
+            raise StoreClosed(
+                f"{message_id}: the handler was stopped before an answer came; the message is "
+                "kept, ask again with receipt(message_id)"
+            )
+        return self.delivery
+
+
+class Source(Protocol):
+    """Where a receipt looks things up: the sender."""
+
+    async def look_up(self, delivery: Delivery) -> Delivery:
+        """The delivery as stored now."""
+        ...
+
+    async def reply_to(self, delivery: Delivery) -> Message:
+        """The stored reply, or an error that says what is known."""
+        ...
+
+
+class Receipt:
+    """The message is on disk; this tells what becomes of it."""
+
+    def __init__(
+        self, delivery: Delivery, settlement: Settlement, source: Source, *, created: bool
+    ) -> None:
+        self._delivery = delivery
+        self._settlement = settlement
+        self._source = source
+        #: Whether this call queued the message (False: an earlier one with its key or id did).
+        self.created = created
+
+    @property
+    def message_id(self) -> str:
+        """The message's id (scoi:MsgId)."""
+        return self._delivery.message_id
+
+    async def delivery(self) -> Delivery:
+        """Where the delivery stands now."""
+        return await self._source.look_up(self._delivery)
+
+    async def settled(self) -> Delivery:
+        """Wait until the delivery has ended, one way or the other."""
+        known = self._settlement.delivery
+        if known is not None and known.state in SETTLED:
+            return known
+        if known is not None or self._settlement.look_first:
+            known = await self._source.look_up(self._delivery)
+            if known.state not in OPEN:
+                return known
+        return await self._settlement.wait(self.message_id)
+
+    async def reply(self) -> Message:
+        """Wait for the answer, whatever its status code says.
+
+        Raises `Undelivered` (no copy ever left: no effect), `InDoubt` (it may have taken effect:
+        no answer, the system error 9999S, or a refusal that may be about a later copy), or
+        `Resolved` (its result came instead). A later answer is recorded, so asking again may give
+        more.
+        """
+        delivery = await self.settled()
+        reply = self._settlement.reply
+        if delivery.state is State.ANSWERED and reply is not None:
+            return reply
+        return await self._source.reply_to(delivery)
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.message_id}>"

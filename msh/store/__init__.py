@@ -1,0 +1,71 @@
+"""Where messages are kept: the contract, and the implementation that a URL names."""
+
+from __future__ import annotations
+
+from msh.errors import ConfigurationError
+from msh.store.base import (
+    Answer,
+    Arrival,
+    Attempt,
+    Claim,
+    Conflict,
+    Delivery,
+    Draft,
+    InHand,
+    New,
+    Outbound,
+    Outbounds,
+    Purged,
+    Reception,
+    Remembered,
+    Resend,
+    Store,
+    StoredReply,
+    Unknown,
+    Work,
+)
+
+__all__ = [
+    "Answer",
+    "Arrival",
+    "Attempt",
+    "Claim",
+    "Conflict",
+    "Delivery",
+    "Draft",
+    "InHand",
+    "New",
+    "Outbound",
+    "Outbounds",
+    "Purged",
+    "Reception",
+    "Remembered",
+    "Resend",
+    "Store",
+    "StoredReply",
+    "Unknown",
+    "Work",
+    "open_store",
+]
+
+
+def open_store(url: str) -> Store:
+    """The store that ``url`` names, not opened yet: ``sqlite:///file`` or ``sqlite::memory:``.
+
+    A relative file is written ``sqlite:///relative.db``, an absolute one ``sqlite:////abs.db``.
+    Raises `ConfigurationError` for another scheme.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        if rest == ":memory:":
+            path = rest
+        elif rest.startswith("///") and len(rest) > 3:
+            path = rest[3:]
+        else:
+            raise ConfigurationError(
+                url, ["store: a file is wanted, as in sqlite:///msh.db, or sqlite::memory:"]
+            )
+        from msh.store.sqlite import SqliteStore
+
+        return SqliteStore(path)
+    raise ConfigurationError(url, [f"store: no store for {scheme!r}; there is: sqlite"])

@@ -1,0 +1,436 @@
+"""The contract of a store: what both ways of a message make durable.
+
+Every method is one transaction and is durable when it returns. The contract's test suite is
+``msh.testing.contracts.store``; a third party's store can run it on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from msh.catalog import StatusCode
+from msh.message import Message
+from msh.profile import RoleCodes
+from msh.protocol import delivery, reception
+from msh.protocol.journal import Direction, Entry
+
+Notify = Callable[[Sequence[Entry]], None]
+Apply = Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a reception. ``token`` changes hands: an older one is lost."""
+
+    reception: int
+    token: int
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """The reply of a reception: as stored, and the first protected form if one was kept."""
+
+    reception: int
+    status: StatusCode
+    plain: bytes
+    form: bytes | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The message is new, stored, and yours."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """The message was answered before."""
+
+    reply: StoredReply
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """The first copy is being handled, or will be."""
+
+    reception: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The id belongs to another message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Only the id and the status are left."""
+
+    status: StatusCode
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing is stored, and nothing was inserted (``admit=False``)."""
+
+
+Arrival = New | Resend | InHand | Conflict | Remembered | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A reception taken over, to be handled by whoever got it."""
+
+    claim: Claim
+    wire: bytes
+    received: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be sent, before timestamp and protection. ``digest`` is the content's."""
+
+    message_id: str
+    service: str
+    sender: str
+    receiver: str
+    body: bytes
+    digest: bytes
+    key: str | None = None
+    ref_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply to be stored: status, wire bytes, and what commits together with them."""
+
+    status: StatusCode
+    wire: bytes
+    reason: str = ""
+    refused: bool = False
+    set_aside: bool = False
+    apply: Apply | None = None
+    then: tuple[Draft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A delivery as stored. ``attempts`` counts all, ``tries`` those of the present series."""
+
+    id: int
+    message_id: str
+    service: str
+    sender: str
+    receiver: str
+    ref_to: str | None
+    key: str | None
+    state: delivery.State
+    queued: datetime
+    size: int
+    due: datetime | None
+    attempts: int
+    tries: int
+    copies: int
+    series_began: datetime | None
+    status: StatusCode | None
+    settled: datetime | None
+    resolved_by: str | None
+    purged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A delivery that is yours to work on. ``wire`` is the stored form, None before the first."""
+
+    delivery: Delivery
+    token: int
+    body: bytes
+    wire: bytes | None
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbounds:
+    """What `Store.claim` gives: work, and when more falls due (None: nothing is waiting)."""
+
+    work: tuple[Outbound, ...]
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a delivery. ``outcome`` is None while it is under way."""
+
+    number: int
+    began: datetime
+    ended: datetime | None
+    outcome: str | None
+    detail: str
+    reconnected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reception:
+    """A reception as stored. ``runs`` counts the handler's starts."""
+
+    id: int
+    message_id: str
+    service: str
+    sender: str
+    receiver: str
+    ref_to: str | None
+    state: reception.State
+    received: datetime
+    size: int
+    due: datetime | None
+    lease: datetime | None
+    owner: str
+    runs: int
+    replays: int
+    status: StatusCode | None
+    answered: datetime | None
+    purged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many messages lost their content, and how many ids were forgotten."""
+
+    contents: int
+    ids: int
+
+
+class Store(Protocol):
+    """Where messages, attempts, replies and the journal are kept."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes can work on the same data."""
+        ...
+
+    async def open(self, notify: Notify) -> None:
+        """Connect, migrate, and from now on hand each durable journal entry to ``notify``."""
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` soon after another process has changed anything."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked and let go of the database."""
+        ...
+
+    # inbound
+
+    async def receive(
+        self,
+        message: Message,
+        digest: bytes,
+        wire: bytes,
+        now: datetime,
+        lease: timedelta,
+        *,
+        admit: bool = True,
+        begin: bool = False,
+    ) -> Arrival:
+        """Store ``message`` if its (sender, MsgId) is new, in one atomic insert; else say what is
+        known of the first copy. ``begin`` also raises the run number, for a handler that starts
+        at once; without ``admit`` nothing is inserted.
+        """
+        ...
+
+    async def start(self, claim: Claim, now: datetime, lease: timedelta) -> Claim:
+        """Raise the run number, before the handler starts. Raises `ClaimLost`."""
+        ...
+
+    async def extend(self, claim: Claim, now: datetime, lease: timedelta) -> None:
+        """Keep the claim for another ``lease``. Raises `ClaimLost`."""
+        ...
+
+    async def answer(self, claim: Claim, answer: Answer, now: datetime) -> StoredReply:
+        """Store the reply, the writes of its ``apply`` and its ``then`` as one.
+
+        Raises `ClaimLost`, or whatever ``apply`` raises; then nothing was written.
+        """
+        ...
+
+    async def release(self, claim: Claim, due: datetime, now: datetime, reason: str) -> None:
+        """Give the work up until ``due``. Raises `ClaimLost`."""
+        ...
+
+    async def park(self, claim: Claim, now: datetime) -> None:
+        """Set the reception aside to be answered by id: no lease, no runs. Raises `ClaimLost`."""
+        ...
+
+    async def answer_parked(self, reception: int, answer: Answer, now: datetime) -> StoredReply:
+        """Answer a parked reception; if it is answered already, that answer."""
+        ...
+
+    async def take_over(
+        self, sender: str, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Work]:
+        """Claim lapsed and released work of ``sender`` that is due, at most ``limit``."""
+        ...
+
+    async def keep_form(self, reception: int, key: str, wire: bytes, *, over: str = "") -> bytes:
+        """Keep the protected form of a reply; returns the one that was first.
+
+        A kept form whose key is ``over`` (retired) is replaced.
+        """
+        ...
+
+    async def reply_of(self, reception: int) -> StoredReply | None:
+        """The stored reply, or None while there is none."""
+        ...
+
+    # outbound
+
+    async def enqueue(self, draft: Draft, now: datetime) -> tuple[Delivery, bool]:
+        """Queue ``draft`` once per key, or per message id; the flag tells whether it is new.
+
+        Raises `KeyReused` if the key or the id names other content.
+        """
+        ...
+
+    async def claim(
+        self,
+        receiver: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        *,
+        only: int | None = None,
+    ) -> Outbounds:
+        """Lease up to ``limit`` deliveries to ``receiver`` that are due (``only`` that one)."""
+        ...
+
+    async def begin(
+        self,
+        outbound: Outbound,
+        wire: bytes,
+        now: datetime,
+        due: datetime,
+        *,
+        last: bool,
+        lease: timedelta,
+    ) -> None:
+        """Store form, attempt, next due time and *may have arrived*; then bytes may leave.
+
+        Raises `ClaimLost`.
+        """
+        ...
+
+    async def record_failure(
+        self,
+        outbound: Outbound,
+        now: datetime,
+        *,
+        outcome: str,
+        detail: str,
+        sent: bool,
+        reconnected: bool,
+    ) -> None:
+        """End the attempt without an answer; unless ``sent``, clear its *may have arrived*."""
+        ...
+
+    async def record_reply(
+        self,
+        sender: str,
+        reply: Message,
+        wire: bytes,
+        codes: RoleCodes,
+        now: datetime,
+        *,
+        reconnected: bool = False,
+        late: bool = False,
+    ) -> Delivery | None:
+        """Record a verified, bound reply to the delivery it refers to, whoever holds the claim.
+
+        None if there is no such delivery.
+        """
+        ...
+
+    async def ignore_reply(self, sender: str, message_id: str, now: datetime, reason: str) -> None:
+        """Journal a reply that is no answer (unbound, unprotected ...)."""
+        ...
+
+    async def give_up(self, outbound: Outbound, now: datetime) -> Delivery:
+        """End a delivery whose schedule is over. Raises `ClaimLost`."""
+        ...
+
+    async def resolve(
+        self, sender: str, message_id: str, receiver: str, by: str, now: datetime
+    ) -> bool:
+        """An authentic result from ``receiver`` for this delivery arrived in message ``by``."""
+        ...
+
+    async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
+        """Begin a new series of attempts, now. Raises `UnknownMessage` or `UsageError`."""
+        ...
+
+    # reading
+
+    async def delivery(self, delivery: int) -> Delivery | None:
+        """One delivery, by the store's number."""
+        ...
+
+    async def request_wire(self, delivery: int) -> tuple[bytes, bytes | None] | None:
+        """The body and the stored form of a delivery, while its content is kept."""
+        ...
+
+    async def delivery_reply(self, delivery: int) -> bytes | None:
+        """The reply's wire bytes, if there is one and its content is kept."""
+        ...
+
+    async def deliveries(
+        self,
+        *,
+        message_id: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Delivery]:
+        """Deliveries, newest first."""
+        ...
+
+    async def receptions(
+        self,
+        *,
+        message_id: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Reception]:
+        """Receptions, newest first."""
+        ...
+
+    async def attempts(self, delivery: int) -> Sequence[Attempt]:
+        """Every attempt of a delivery, in order."""
+        ...
+
+    async def journal(
+        self,
+        *,
+        message_id: str | None = None,
+        direction: Direction | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> Sequence[Entry]:
+        """Journal entries in order, those numbered over ``after``."""
+        ...
+
+    async def last_entry(self) -> int:
+        """The number of the newest journal entry; 0 in an empty journal."""
+        ...
+
+    def purge(self, contents: datetime, ids: datetime, now: datetime) -> AsyncIterator[Purged]:
+        """Remove contents settled before ``contents`` and ids settled before ``ids``, in steps.
+
+        Never what is unanswered, still being delivered, in doubt or set aside.
+        """
+        ...

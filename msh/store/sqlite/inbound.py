@@ -1,0 +1,272 @@
+"""The inbound operations: plain functions of a transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from msh.catalog import StatusCode
+from msh.message import Message
+from msh.protocol import digest as digests
+from msh.protocol.journal import Direction, Step
+from msh.protocol.reception import Event, Known, State, Verdict, decide, step
+from msh.store.base import (
+    Answer,
+    Arrival,
+    Claim,
+    Conflict,
+    InHand,
+    New,
+    Remembered,
+    Resend,
+    StoredReply,
+    Unknown,
+    Work,
+)
+from msh.store.sqlite.guard import run_guarded
+from msh.store.sqlite.opening import claim_lost
+from msh.store.sqlite.outbound import enqueue
+from msh.store.sqlite.values import to_micros, to_moment
+from msh.store.sqlite.writer import Transaction
+
+_COLUMNS = "id, sender, msg_id, service, state, token, runs, received"
+
+
+def receive(
+    tx: Transaction,
+    owner: str,
+    message: Message,
+    digest: bytes,
+    wire: bytes,
+    now: datetime,
+    lease: timedelta,
+    admit: bool,
+    begin: bool,
+) -> Arrival:
+    """The atomic insert keyed (sender, MsgId); the pure decision where it is taken."""
+    if admit:
+        state, runs = (State.RUNNING, 1) if begin else (State.CLAIMED, 0)
+        cursor = tx.execute(
+            "INSERT INTO reception (sender, msg_id, receiver, service, ref_to, digest,"
+            " digest_version, state, received, size, owner, token, lease, runs)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
+            " ON CONFLICT (sender, msg_id) DO NOTHING",
+            (
+                message.sender,
+                message.message_id,
+                message.receiver,
+                message.service,
+                message.ref_to,
+                digest,
+                digests.VERSION,
+                state,
+                to_micros(now),
+                len(wire),
+                owner,
+                to_micros(now + lease),
+                runs,
+            ),
+        )
+        if cursor.rowcount:
+            reception = cursor.lastrowid
+            assert reception is not None
+            tx.execute("INSERT INTO reception_request VALUES (?, ?)", (reception, wire))
+            details: dict[str, Any] = {"bytes": len(wire)}
+            if begin:
+                details["run"] = 1
+            _journal(tx, now, Step.RECEIVED, message, **details)
+            return New(Claim(reception, 1, runs))
+    return _repeated(tx, message, digest, now)
+
+
+def _repeated(tx: Transaction, message: Message, digest: bytes, now: datetime) -> Arrival:
+    row = tx.execute(
+        "SELECT id, digest, state, status, purged FROM reception WHERE sender = ? AND msg_id = ?",
+        (message.sender, message.message_id),
+    ).fetchone()
+    if row is None:
+        return Unknown()
+    reception, first_digest, state, status, purged = row
+    verdict = decide(Known(first_digest, State(state), bool(purged)), digest)
+    if verdict is Verdict.CONFLICT:
+        _journal(tx, now, Step.CONFLICT, message)
+        return Conflict()
+    if verdict is Verdict.IN_HAND:
+        return InHand(reception)
+    tx.execute("UPDATE reception SET replays = replays + 1 WHERE id = ?", (reception,))
+    _journal(tx, now, Step.REPLAYED, message, status=status)
+    if verdict is Verdict.REMEMBERED:
+        return Remembered(StatusCode.parse(status))
+    reply = reply_of(tx, reception)
+    assert reply is not None
+    return Resend(reply)
+
+
+def start(tx: Transaction, claim: Claim, now: datetime, lease: timedelta) -> Claim:
+    """Raise the run number."""
+    row = _held(tx, claim)
+    run = row["runs"] + 1
+    _move(tx, row, Event.RUN_BEGUN, "runs = ?, lease = ?", run, to_micros(now + lease))
+    _journal_row(tx, now, Step.RUN_BEGUN, row, run=run)
+    return Claim(claim.reception, claim.token, run)
+
+
+def extend(tx: Transaction, claim: Claim, now: datetime, lease: timedelta) -> None:
+    """Move the lease's end."""
+    row = _held(tx, claim)
+    tx.execute("UPDATE reception SET lease = ? WHERE id = ?", (to_micros(now + lease), row["id"]))
+
+
+def answer(tx: Transaction, claim: Claim, reply: Answer, now: datetime) -> StoredReply:
+    """Reply, the writes of ``apply`` and the follow-up messages, as one."""
+    return _answer(tx, _held(tx, claim), reply, now)
+
+
+def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime) -> StoredReply:
+    """The same for a parked reception; the first answer stands."""
+    earlier = reply_of(tx, reception)
+    if earlier is not None:
+        return earlier
+    row = _row(tx, reception)
+    if row is None:
+        raise claim_lost(f"reception {reception}")
+    return _answer(tx, row, reply, now)
+
+
+def _answer(tx: Transaction, row: dict[str, Any], reply: Answer, now: datetime) -> StoredReply:
+    event = Event.SET_ASIDE if reply.set_aside else Event.ANSWER
+    at = to_micros(now)
+    _move(
+        tx, row, event, "status = ?, answered = ?, lease = NULL, due = NULL", str(reply.status), at
+    )
+    tx.execute(
+        "INSERT INTO reception_reply (reception, plain) VALUES (?, ?)", (row["id"], reply.wire)
+    )
+    for draft in reply.then:
+        enqueue(tx, draft, now)
+    if reply.apply is not None:
+        run_guarded(tx.connection, reply.apply)
+    details = {"status": str(reply.status)}
+    if reply.reason:
+        details["reason"] = reply.reason
+    kind = Step.SET_ASIDE if reply.set_aside else Step.REFUSED if reply.refused else Step.REPLIED
+    _journal_row(tx, now, kind, row, **details)
+    return StoredReply(row["id"], reply.status, reply.wire)
+
+
+def release(tx: Transaction, claim: Claim, due: datetime, now: datetime, reason: str) -> None:
+    """Give the work up until it is due again."""
+    row = _held(tx, claim)
+    _move(tx, row, Event.HANDLER_FAILED, "lease = NULL, due = ?", to_micros(due))
+    _journal_row(tx, now, Step.HANDLER_FAILED, row, run=row["runs"], reason=reason)
+
+
+def park(tx: Transaction, claim: Claim, now: datetime) -> None:
+    """No lease, no runs: answered later, by id."""
+    row = _held(tx, claim)
+    _move(tx, row, Event.PARK, "lease = NULL, due = NULL")
+    _journal_row(tx, now, Step.PARKED, row)
+
+
+def take_over(
+    tx: Transaction, owner: str, sender: str, now: datetime, lease: timedelta, limit: int
+) -> list[Work]:
+    """Lapsed claims and released work that is due, longest due first."""
+    at = to_micros(now)
+    found = tx.execute(
+        f"SELECT {_COLUMNS} FROM reception WHERE sender = ?"
+        " AND ((state IN ('claimed', 'running') AND lease <= ?)"
+        " OR (state = 'released' AND due <= ?))"
+        " ORDER BY coalesce(due, lease) LIMIT ?",
+        (sender, at, at, limit),
+    ).fetchall()
+    work = []
+    for values in found:
+        row = _named(values)
+        lapsed = row["state"] != State.RELEASED
+        _move(
+            tx,
+            row,
+            Event.TAKEN_OVER,
+            "token = token + 1, owner = ?, lease = ?, due = NULL",
+            owner,
+            to_micros(now + lease),
+        )
+        if lapsed:  # a released run was announced when it failed; only a lost owner is news
+            _journal_row(tx, now, Step.TAKEN_OVER, row, run=row["runs"])
+        (wire,) = tx.execute(
+            "SELECT wire FROM reception_request WHERE reception = ?", (row["id"],)
+        ).fetchone()
+        claim = Claim(row["id"], row["token"] + 1, row["runs"])
+        work.append(Work(claim, wire, to_moment(row["received"])))
+    return work
+
+
+def keep_form(tx: Transaction, reception: int, key: str, wire: bytes, over: str) -> bytes:
+    """The first form stays, unless its key is the retired one."""
+    form, kept_key = tx.execute(
+        "SELECT form, key FROM reception_reply WHERE reception = ?", (reception,)
+    ).fetchone()
+    if form is not None and (not over or kept_key != over):
+        first: bytes = form
+        return first
+    tx.execute(
+        "UPDATE reception_reply SET form = ?, key = ? WHERE reception = ?", (wire, key, reception)
+    )
+    return wire
+
+
+def reply_of(tx: Transaction, reception: int) -> StoredReply | None:
+    """The stored reply, if there is one."""
+    row = tx.execute(
+        "SELECT status, plain, form, key FROM reception JOIN reception_reply ON reception = id"
+        " WHERE id = ?",
+        (reception,),
+    ).fetchone()
+    if row is None:
+        return None
+    status, plain, form, key = row
+    return StoredReply(reception, StatusCode.parse(status), plain, form, key)
+
+
+def _named(values: Any) -> dict[str, Any]:
+    return dict(zip(_COLUMNS.split(", "), values, strict=True))
+
+
+def _row(tx: Transaction, reception: int) -> dict[str, Any] | None:
+    values = tx.execute(f"SELECT {_COLUMNS} FROM reception WHERE id = ?", (reception,)).fetchone()
+    return _named(values) if values else None
+
+
+def _held(tx: Transaction, claim: Claim) -> dict[str, Any]:
+    """The row, if the claim is still its holder's (compare)."""
+    row = _row(tx, claim.reception)
+    if row is None or row["token"] != claim.token or row["state"] not in ("claimed", "running"):
+        raise claim_lost(f"reception {claim.reception}")
+    return row
+
+
+def _move(tx: Transaction, row: dict[str, Any], event: Event, sets: str, *values: Any) -> None:
+    """The state the table gives for ``event``, together with ``sets`` (and set)."""
+    state = step(State(row["state"]), event)
+    tx.execute(f"UPDATE reception SET state = ?, {sets} WHERE id = ?", (state, *values, row["id"]))
+
+
+def _journal(tx: Transaction, now: datetime, event: Step, message: Message, **details: Any) -> None:
+    tx.journal(
+        now,
+        event,
+        Direction.INBOUND,
+        message.message_id,
+        message.sender,
+        message.service,
+        **details,
+    )
+
+
+def _journal_row(
+    tx: Transaction, now: datetime, event: Step, row: dict[str, Any], **details: Any
+) -> None:
+    tx.journal(
+        now, event, Direction.INBOUND, row["msg_id"], row["sender"], row["service"], **details
+    )

@@ -1,0 +1,350 @@
+"""The embedded store: SQLite in a file, or in memory for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlite_utils import Database
+
+from msh.errors import StoreClosed
+from msh.message import Message
+from msh.profile import RoleCodes
+from msh.protocol.journal import Direction, Entry
+from msh.store.base import (
+    Answer,
+    Arrival,
+    Attempt,
+    Claim,
+    Delivery,
+    Draft,
+    Notify,
+    Outbound,
+    Outbounds,
+    Purged,
+    Reception,
+    StoredReply,
+    Work,
+)
+from msh.store.sqlite import inbound, opening, outbound, purging, reading
+from msh.store.sqlite.writer import Transaction, Writer
+
+Result = TypeVar("Result")
+
+#: How often another process's commits are looked for (PRAGMA data_version costs 3 microseconds).
+POLL_SECONDS = 0.05
+
+
+class SqliteStore:
+    """A `msh.store.Store` over one SQLite database.
+
+    ``path`` is a file, or ``:memory:``. One thread writes, with many operations per commit and
+    ``synchronous=FULL``; reading has a connection and a thread of its own.
+    """
+
+    def __init__(self, path: str, *, lock_seconds: float = opening.LOCK_SECONDS) -> None:
+        self.path = path
+        self.shared = path != ":memory:"
+        self._lock_seconds = lock_seconds
+        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._writer: Writer | None = None
+        self._reader: Database | None = None
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="msh-store-reader")
+        self._polling: asyncio.Task[None] | None = None
+
+    async def open(self, notify: Notify) -> None:
+        """Open and migrate. Raises `StoreError` in one of its kinds."""
+        writing, reading_ = await asyncio.to_thread(self._connect)
+        self._reader = Database(reading_, execute_plugins=False) if reading_ else None
+        self._writer = Writer(writing, notify, "msh-store-writer", self.path)
+
+    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
+        writing = opening.connect(self.path, lock_seconds=self._lock_seconds)
+        try:
+            opening.migrate(writing, self.path)
+            if not self.shared:
+                return writing, None
+            reading_ = opening.connect(self.path, lock_seconds=self._lock_seconds)
+            reading_.execute("PRAGMA query_only = ON")
+        except BaseException:
+            writing.close()
+            raise
+        return writing, reading_
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Poll for commits of other processes; memory has none."""
+        if self.shared and self._polling is None:
+            self._polling = asyncio.create_task(self._poll(changed), name="msh-store-poll")
+
+    async def _poll(self, changed: Callable[[], None]) -> None:
+        # A connection of its own, so that a long listing does not delay it.
+        connection = await asyncio.to_thread(opening.connect, self.path)
+        try:
+            seen: int | None = None
+            while True:
+                version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+                if seen is not None and version != seen:
+                    changed()
+                seen = version
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        """Finish what was asked, then let go."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+            self._polling = None
+        if self._writer is not None:
+            await self._writer.close()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await asyncio.get_running_loop().run_in_executor(self._reading, reader.conn.close)
+        self._reading.shutdown(wait=False)
+
+    # inbound
+
+    async def receive(
+        self,
+        message: Message,
+        digest: bytes,
+        wire: bytes,
+        now: datetime,
+        lease: timedelta,
+        *,
+        admit: bool = True,
+        begin: bool = False,
+    ) -> Arrival:
+        """See `msh.store.Store.receive`."""
+        return await self._write(
+            inbound.receive, self._owner, message, digest, wire, now, lease, admit, begin
+        )
+
+    async def start(self, claim: Claim, now: datetime, lease: timedelta) -> Claim:
+        """See `msh.store.Store.start`."""
+        return await self._write(inbound.start, claim, now, lease)
+
+    async def extend(self, claim: Claim, now: datetime, lease: timedelta) -> None:
+        """See `msh.store.Store.extend`."""
+        await self._write(inbound.extend, claim, now, lease)
+
+    async def answer(self, claim: Claim, answer: Answer, now: datetime) -> StoredReply:
+        """See `msh.store.Store.answer`."""
+        return await self._write(
+            inbound.answer, claim, answer, now, savepoint=answer.apply is not None
+        )
+
+    async def release(self, claim: Claim, due: datetime, now: datetime, reason: str) -> None:
+        """See `msh.store.Store.release`."""
+        await self._write(inbound.release, claim, due, now, reason)
+
+    async def park(self, claim: Claim, now: datetime) -> None:
+        """See `msh.store.Store.park`."""
+        await self._write(inbound.park, claim, now)
+
+    async def answer_parked(self, reception: int, answer: Answer, now: datetime) -> StoredReply:
+        """See `msh.store.Store.answer_parked`."""
+        return await self._write(
+            inbound.answer_parked, reception, answer, now, savepoint=answer.apply is not None
+        )
+
+    async def take_over(
+        self, sender: str, now: datetime, lease: timedelta, limit: int
+    ) -> Sequence[Work]:
+        """See `msh.store.Store.take_over`."""
+        return await self._write(inbound.take_over, self._owner, sender, now, lease, limit)
+
+    async def keep_form(self, reception: int, key: str, wire: bytes, *, over: str = "") -> bytes:
+        """See `msh.store.Store.keep_form`."""
+        return await self._write(inbound.keep_form, reception, key, wire, over)
+
+    async def reply_of(self, reception: int) -> StoredReply | None:
+        """See `msh.store.Store.reply_of`."""
+        return await self._write(inbound.reply_of, reception)
+
+    # outbound
+
+    async def enqueue(self, draft: Draft, now: datetime) -> tuple[Delivery, bool]:
+        """See `msh.store.Store.enqueue`."""
+        return await self._write(outbound.enqueue, draft, now)
+
+    async def claim(
+        self,
+        receiver: str,
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+        *,
+        only: int | None = None,
+    ) -> Outbounds:
+        """See `msh.store.Store.claim`."""
+        return await self._write(outbound.claim, self._owner, receiver, now, lease, limit, only)
+
+    async def begin(
+        self,
+        outbound_: Outbound,
+        wire: bytes,
+        now: datetime,
+        due: datetime,
+        *,
+        last: bool,
+        lease: timedelta,
+    ) -> None:
+        """See `msh.store.Store.begin`."""
+        await self._write(outbound.begin, outbound_, wire, now, due, last, lease)
+
+    async def record_failure(
+        self,
+        outbound_: Outbound,
+        now: datetime,
+        *,
+        outcome: str,
+        detail: str,
+        sent: bool,
+        reconnected: bool,
+    ) -> None:
+        """See `msh.store.Store.record_failure`."""
+        await self._write(
+            outbound.record_failure, outbound_, now, outcome, detail, sent, reconnected
+        )
+
+    async def record_reply(
+        self,
+        sender: str,
+        reply: Message,
+        wire: bytes,
+        codes: RoleCodes,
+        now: datetime,
+        *,
+        reconnected: bool = False,
+        late: bool = False,
+    ) -> Delivery | None:
+        """See `msh.store.Store.record_reply`."""
+        return await self._write(
+            outbound.record_reply, sender, reply, wire, codes, now, reconnected, late
+        )
+
+    async def ignore_reply(self, sender: str, message_id: str, now: datetime, reason: str) -> None:
+        """See `msh.store.Store.ignore_reply`."""
+        await self._write(outbound.ignore_reply, sender, message_id, now, reason)
+
+    async def give_up(self, outbound_: Outbound, now: datetime) -> Delivery:
+        """See `msh.store.Store.give_up`."""
+        return await self._write(outbound.give_up, outbound_, now)
+
+    async def resolve(
+        self, sender: str, message_id: str, receiver: str, by: str, now: datetime
+    ) -> bool:
+        """See `msh.store.Store.resolve`."""
+        return await self._write(outbound.resolve, sender, message_id, receiver, by, now)
+
+    async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
+        """See `msh.store.Store.resend`."""
+        return await self._write(outbound.resend, sender, message_id, now)
+
+    # reading
+
+    async def delivery(self, delivery: int) -> Delivery | None:
+        """See `msh.store.Store.delivery`."""
+        found = await self._read(reading.deliveries, number=delivery, limit=1)
+        return found[0] if found else None
+
+    async def request_wire(self, delivery: int) -> tuple[bytes, bytes | None] | None:
+        """See `msh.store.Store.request_wire`."""
+        return await self._read(reading.request_wire, delivery)
+
+    async def delivery_reply(self, delivery: int) -> bytes | None:
+        """See `msh.store.Store.delivery_reply`."""
+        return await self._read(reading.delivery_reply, delivery)
+
+    async def deliveries(
+        self,
+        *,
+        message_id: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Delivery]:
+        """See `msh.store.Store.deliveries`."""
+        return await self._read(
+            reading.deliveries, message_id=message_id, state=state, since=since, limit=limit
+        )
+
+    async def receptions(
+        self,
+        *,
+        message_id: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int = 1000,
+    ) -> Sequence[Reception]:
+        """See `msh.store.Store.receptions`."""
+        return await self._read(
+            reading.receptions, message_id=message_id, state=state, since=since, limit=limit
+        )
+
+    async def attempts(self, delivery: int) -> Sequence[Attempt]:
+        """See `msh.store.Store.attempts`."""
+        return await self._read(reading.attempts, delivery)
+
+    async def journal(
+        self,
+        *,
+        message_id: str | None = None,
+        direction: Direction | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> Sequence[Entry]:
+        """See `msh.store.Store.journal`."""
+        return await self._read(
+            reading.journal, message_id=message_id, direction=direction, after=after, limit=limit
+        )
+
+    async def last_entry(self) -> int:
+        """See `msh.store.Store.last_entry`."""
+        return await self._read(reading.last_entry)
+
+    async def purge(
+        self, contents: datetime, ids: datetime, now: datetime
+    ) -> AsyncIterator[Purged]:
+        """See `msh.store.Store.purge`."""
+        while (done := await self._write(purging.purge_contents, contents)).contents:
+            yield done
+        while (done := await self._write(purging.purge_ids, ids)).ids:
+            yield done
+
+    async def _write(
+        self, operation: Callable[..., Result], *arguments: Any, savepoint: bool = False
+    ) -> Result:
+        if self._writer is None:
+            raise StoreClosed("the store is not open")
+
+        def run(transaction: Transaction) -> Result:
+            return operation(transaction, *arguments)
+
+        return await self._writer.run(run, savepoint=savepoint)
+
+    async def _read(self, query: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+        reader = self._reader
+        if reader is None:  # memory has one connection, and it belongs to the writer's thread
+
+            def run(transaction: Transaction) -> Result:
+                database = Database(transaction.connection, execute_plugins=False)
+                return query(database, *arguments, **options)
+
+            if self._writer is None:
+                raise StoreClosed("the store is not open")
+            return await self._writer.run(run)
+        call = partial(query, reader, *arguments, **options)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+        except sqlite3.Error as error:
+            raise opening.explained(error, self.path) from error

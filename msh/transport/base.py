@@ -1,0 +1,97 @@
+"""The contract of a transport: how bytes reach a peer, and how a peer's bytes reach us.
+
+Nothing above this row can tell which transport is in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The bytes that came back. ``reconnected``: a second copy was sent on a fresh connection."""
+
+    wire: bytes
+    reconnected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where bytes came from: an address for people, and the TLS certificate (DER) if there is."""
+
+    address: str
+    certificate: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer with these bytes."""
+
+    wire: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The bytes were a late reply; they are durable and nothing is sent back."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Come back later: the first copy is in hand, there is no room, or the store is away."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Say nothing: the connection is closed without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The bytes are no message; ``fault`` is a SOAP Fault that says so."""
+
+    fault: bytes
+
+
+Acceptance = Reply | Taken | NotNow | Silence | Unreadable
+
+
+class Accept(Protocol):
+    """What a listener calls for each message. It never raises, and is never cancelled."""
+
+    async def __call__(self, wire: bytes, peer: Peer, stored: Callable[[], None]) -> Acceptance:
+        """Decide on ``wire``; call ``stored`` once the request is durable (MQ settles then)."""
+        ...
+
+
+class Transport(Protocol):
+    """One way to reach peers and to be reached."""
+
+    async def exchange(self, endpoint: str, wire: bytes, timeout: float) -> Response:
+        """Send ``wire`` and return the answer, within ``timeout`` seconds.
+
+        Raises `NotSent`, `NoAnswer`, `Busy` or `Rejected`. A pooled connection that closes
+        before any byte of a response is tried once more at once, on a fresh one.
+        """
+        ...
+
+    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
+        """Serve ``accept`` at ``url`` until `close`; returns the URL with the port in use.
+
+        ``ready`` answers the readiness question. Raises `ConfigurationError` if the address
+        cannot be used.
+        """
+        ...
+
+    async def stop_listening(self) -> None:
+        """Take no new messages; those in hand are finished and answered."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening and close every connection."""
+        ...
