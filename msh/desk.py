@@ -26,6 +26,7 @@ class Desk:
         self.tasks: dict[int, asyncio.Task[StoredReply | None]] = {}
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._coming = 0
         self._pool: ThreadPoolExecutor | None = None
 
     @property
@@ -33,17 +34,23 @@ class Desk:
         """How many handlers could start now."""
         return 0 if self._waiting else max(0, self.agreement.limits.running - self._running)
 
-    @property
-    def full(self) -> bool:
-        """Whether as many wait as may."""
-        return len(self._waiting) >= self.agreement.limits.waiting
-
     def take(self) -> bool:
         """Take a place for a handler if one is free."""
         if self.free:
             self._running += 1
             return True
         return False
+
+    def reserve(self) -> bool:
+        """Promise to wait for a place, if as many do not wait already."""
+        if len(self._waiting) + self._coming >= self.agreement.limits.waiting:
+            return False
+        self._coming += 1
+        return True
+
+    def cancel(self) -> None:
+        """Take a promise to wait back: by waiting, or for good."""
+        self._coming -= 1
 
     async def place(self) -> None:
         """Wait for a place, first come first served."""

@@ -14,7 +14,9 @@ from msh.clock import Clock, SystemClock
 from msh.config import Configuration, read_configuration
 from msh.desk import HandlerFunction
 from msh.errors import ConfigurationError, UsageError
+from msh.message import Outgoing
 from msh.observer import Observer, Observers
+from msh.protocol.examine import Examined, examine
 from msh.protocol.journal import Entry
 from msh.receipt import Receipt
 from msh.receiver import Receiver
@@ -129,19 +131,19 @@ class MessageServiceHandler:
 
     # running
 
-    async def start(self) -> None:
+    async def start(self, *, deliver: bool = True) -> None:
         """Open the store, deliver what is queued, and listen if there is anything to receive.
 
-        Raises `StoreError` or `ConfigurationError`; then nothing runs.
+        Without ``deliver`` nothing leaves by itself: messages are queued for another process, or
+        delivered one by one with `Sender.deliver_only`. Raises `StoreError` or
+        `ConfigurationError`; then nothing runs.
         """
         if self._sender is not None:
             raise UsageError("this handler runs already")
         self._require_handlers()
         await self.store.open(self._notify)
         try:
-            self._sender = sender = Sender(
-                self.agreements, self.store, self._used_transports(), self._security, self._clock
-            )
+            self._sender = sender = self._new_sender(self._used_transports())
             self._receiver = Receiver(
                 self.agreements,
                 self.store,
@@ -152,7 +154,8 @@ class MessageServiceHandler:
                 late=sender.late,
                 queued=sender.wake,
             )
-            sender.start()
+            if deliver:
+                sender.start()
             self.store.watch(sender.changed)
             if self._handlers:
                 self._receiver.start()
@@ -220,6 +223,31 @@ class MessageServiceHandler:
         """The receipt of a message sent earlier, also before a restart."""
         return await self.sender.receipt(message_id)
 
+    def compose(
+        self,
+        service: str,
+        body: bytes | str = b"",
+        *,
+        to: str | None = None,
+        message_id: str | None = None,
+        ref_to: str | None = None,
+    ) -> bytes:
+        """The exact bytes that would leave now. Nothing is stored, and nothing needs to run.
+
+        Raises `NotAgreed`, `InvalidBody` or `MessageTooLarge`, as `send` does.
+        """
+        outgoing = Outgoing(service, body, to or "", message_id=message_id, ref_to=ref_to)
+        return self._new_sender({}).compose(outgoing)
+
+    def examine(self, wire: bytes) -> Examined:
+        """What the inbound checks say of ``wire`` now. Nothing is stored, nothing needs to run."""
+        return examine(
+            wire,
+            self.agreements,
+            lambda agreement, parsed: self._security(agreement).verify(parsed).message,
+            self._clock.now(),
+        )
+
     @property
     def sender(self) -> Sender:
         """The sending side. Raises `UsageError` while the handler does not run."""
@@ -253,6 +281,9 @@ class MessageServiceHandler:
         return asgi_app(self.accept, path=path or profile.path, ready=self.ready)
 
     # parts
+
+    def _new_sender(self, transports: Mapping[str, Transport]) -> Sender:
+        return Sender(self.agreements, self.store, transports, self._security, self._clock)
 
     def _notify(self, entries: Sequence[Entry]) -> None:
         if self._sender is not None:

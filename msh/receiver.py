@@ -125,29 +125,38 @@ class Receiver:
         """Remember, then judge: the repeat check comes before all that may change with time."""
         desk = self._desks[agreement.peer]
         refusal = judge(Judged(message, agreement, now))
-        starts = refusal is None and not self._stopping and desk.take()
-        admit = starts or refusal is not None or not (desk.full or self._stopping)
+        handles = refusal is None and not self._stopping
+        starts = handles and desk.take()
+        waits = handles and not starts and desk.reserve()
         digest = message_digest(message)
         try:
             arrival = await self._store.receive(
-                message, digest, wire, now, agreement.handling.lease, admit=admit, begin=starts
+                message,
+                digest,
+                wire,
+                now,
+                agreement.handling.lease,
+                admit=starts or waits or refusal is not None,
+                begin=starts,
             )
         except BaseException:
-            if starts:
-                desk.leave()
+            arrival = Unknown()
             raise
+        finally:
+            # From here on it is counted among those that wait in `place`.
+            if waits:
+                desk.cancel()
+            if starts and not isinstance(arrival, New):
+                desk.leave()
         if isinstance(arrival, New):
             stored()
-            work = Work(arrival.claim, wire, now)
-            self._begin(desk, message, work, refusal, placed=starts)
+            self._begin(desk, message, Work(arrival.claim, wire, now), refusal, placed=starts)
             reception = arrival.claim.reception
-        else:
-            if starts:
-                desk.leave()
-            if not isinstance(arrival, InHand):
-                return await self._repeated(agreement, message, arrival)
+        elif isinstance(arrival, InHand):
             stored()
             reception = arrival.reception
+        else:
+            return await self._repeated(agreement, message, arrival)
         return await self._await_reply(agreement, message, digest, wire, reception, arrival)
 
     async def _await_reply(

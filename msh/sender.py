@@ -51,6 +51,8 @@ CLAIM_LEASE = timedelta(seconds=30)
 RECORDING = timedelta(seconds=5)
 #: How long to wait after the store failed before it is asked again.
 STORE_PAUSE = timedelta(seconds=1)
+#: How often a message that another process has in hand is looked at.
+LOOK_AGAIN = timedelta(seconds=0.25)
 
 _OUTCOMES: Mapping[type[TransportError], str] = {
     NotSent: "not sent",
@@ -206,6 +208,28 @@ class Sender:
             await asyncio.gather(*late, return_exceptions=True)
         for settlement in list(self._settlements.values()):
             settlement.close()
+
+    async def deliver_only(self, receipt: Receipt) -> Delivery:
+        """Deliver this one message, whatever else is queued, and wait for its end.
+
+        For a sender that was not started. Another process may deliver it as well as this one:
+        each attempt belongs to whoever claims it. Raises `StoreError`.
+        """
+        while True:
+            delivery = await receipt.delivery()
+            if delivery.state not in deliveries.OPEN:
+                return delivery
+            agreement = self._agreements[delivery.receiver]
+            wake = self._wake[agreement.peer]
+            wake.clear()
+            now = self._clock.now()
+            found = await self._store.claim(agreement.peer, now, CLAIM_LEASE, 1, only=delivery.id)
+            for outbound in found.work:
+                await self._guarded(agreement, outbound)
+            if not found.work:
+                # Either it is not due yet, or another process has it in hand.
+                waits = delivery.due is not None and delivery.due > now
+                await self._woken_by(wake, delivery.due if waits else now + LOOK_AGAIN)
 
     def wake(self, peer: str) -> None:
         """There may be work for ``peer``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import time
 from functools import lru_cache
 from importlib.resources.abc import Traversable
@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from msh.catalog.location import STANDARD, schemas_folder
-from msh.catalog.status import Meaning, StatusCode
+from msh.catalog.soundness import require_sound
+from msh.catalog.status import StatusCode
 from msh.errors import CatalogError
 
 
@@ -120,10 +121,9 @@ class Catalog:
     def load(cls, folder: Path | Traversable) -> Catalog:
         """Read the six ``.json`` tables of ``folder``; raises `CatalogError` naming the place."""
         tables = {name: _read(folder / f"{name}.json", row) for name, row in TABLES.items()}
+        require_sound(folder, tables)
         hours = tuple(tables.pop("hours"))
-        catalog = cls(hours=hours, **{name: _by_code(name, rows) for name, rows in tables.items()})
-        _require_pairs(catalog)
-        return catalog
+        return cls(hours=hours, **{name: _by_code(rows) for name, rows in tables.items()})
 
     def reply_for(self, service: str) -> str | None:
         """The RS service that answers ``service``; None if it is no request."""
@@ -155,10 +155,17 @@ class Catalog:
         return row.text if row else ""
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """The rows of ``table`` (one of `TABLES`) as plain values that JSON can hold."""
+        """The rows of ``table`` (one of `TABLES`) as plain values that JSON can hold.
+
+        Fields are named as in the files. Raises `CatalogError` for another table.
+        """
+        if table not in TABLES:
+            raise CatalogError(f"there is no table {table!r}; there are {', '.join(TABLES)}")
         content = getattr(self, table)
         rows = content.values() if isinstance(content, Mapping) else content
-        return [{name: _plain(value) for name, value in asdict(row).items()} for row in rows]
+        return [
+            {_in_file(name): _plain(value) for name, value in asdict(row).items()} for row in rows
+        ]
 
 
 @lru_cache(maxsize=8)
@@ -183,20 +190,20 @@ def _row(place: str, row: Any, row_type: type[Any]) -> Any:
     row = {"into" if name == "in" else name: value for name, value in row.items()}
     known = {field.name: str(field.type) for field in fields(row_type)}
     if unknown := sorted(set(row) - set(known)):
-        raise CatalogError(f"{place}: unknown field {', '.join(unknown)}")
+        wanted = ", ".join(_in_file(name) for name in known)
+        raise CatalogError(f"{place}, field {unknown[0]}: unknown; a row has {wanted}")
+    for field in fields(row_type):
+        if field.default is MISSING and field.name not in row:
+            raise CatalogError(f"{place}, field {_in_file(field.name)}: missing")
     values = {}
     for name, value in row.items():
+        read, wanted = _READ[known[name]]
         try:
-            values[name] = _READ[known[name]](value)
+            values[name] = read(value)
         except (ValueError, TypeError):
-            raise CatalogError(f"{place}, field {name}: {value!r} is not {known[name]}") from None
-    try:
-        result = row_type(**values)
-    except TypeError as error:
-        raise CatalogError(f"{place}: {error}") from None
-    if isinstance(result, StatusRow):
-        _require_consistent(place, result)
-    return result
+            at = f"{place}, field {_in_file(name)}"
+            raise CatalogError(f"{at}: must be {wanted}, not {value!r}") from None
+    return row_type(**values)
 
 
 def _text(value: Any) -> str:
@@ -218,44 +225,33 @@ def _flag(value: Any) -> bool:
 
 
 def _time(value: Any) -> time:
-    return time.fromisoformat(_text(value))
+    read = time.fromisoformat(_text(value))
+    if read.strftime("%H:%M") != value:  # ISO 8601 has other forms as well
+        raise ValueError
+    return read
 
 
 def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else read(value)
 
 
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "str": _text,
-    "str | None": _or_none(_text),
-    "tuple[str, ...]": _texts,
-    "bool": _flag,
-    "bool | None": _or_none(_flag),
-    "time": _time,
-    "time | None": _or_none(_time),
+_READ: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "str": (_text, "a text"),
+    "str | None": (_or_none(_text), "a text or null"),
+    "tuple[str, ...]": (_texts, "a list of texts"),
+    "bool": (_flag, "true or false"),
+    "bool | None": (_or_none(_flag), "true, false or null"),
+    "time": (_time, 'a time of day as "HH:MM"'),
+    "time | None": (_or_none(_time), 'a time of day as "HH:MM" or null'),
 }
 
 
-def _require_consistent(place: str, row: StatusRow) -> None:
-    code = StatusCode.parse(row.code)
-    if (code.source, code.kind, code.meaning) != (row.source, row.kind, Meaning(row.meaning)):
-        raise CatalogError(f"{place}: source, kind or meaning does not fit {row.code}")
+def _by_code(rows: list[Any]) -> Mapping[str, Any]:
+    return MappingProxyType({row.code: row for row in rows})
 
 
-def _by_code(table: str, rows: list[Any]) -> Mapping[str, Any]:
-    by_code = {row.code: row for row in rows}
-    if len(by_code) != len(rows):
-        raise CatalogError(f"{table}: a code stands in more than one row")
-    return MappingProxyType(by_code)
-
-
-def _require_pairs(catalog: Catalog) -> None:
-    services = catalog.services
-    for row in services.values():
-        for name, back in (("reply", "request"), ("request", "reply"), ("result", "result_of")):
-            other = getattr(row, name)
-            if other and (other not in services or getattr(services[other], back) != row.code):
-                raise CatalogError(f"services, {row.code}: its {name} {other} does not point back")
+def _in_file(name: str) -> str:
+    return "in" if name == "into" else name  # `in` is a word of Python's own
 
 
 def _plain(value: Any) -> Any:

@@ -1,1 +1,40 @@
-"""transport."""
+"""How bytes travel: the contract, and the implementation that a URL's scheme names."""
+
+from __future__ import annotations
+
+from msh.errors import ConfigurationError
+from msh.transport.base import (
+    Accept,
+    Acceptance,
+    NotNow,
+    Peer,
+    Reply,
+    Response,
+    Silence,
+    Taken,
+    Transport,
+    Unreadable,
+)
+
+__all__ = [
+    "Accept",
+    "Acceptance",
+    "NotNow",
+    "Peer",
+    "Reply",
+    "Response",
+    "Silence",
+    "Taken",
+    "Transport",
+    "Unreadable",
+    "open_transport",
+]
+
+
+def open_transport(scheme: str) -> Transport:
+    """The transport for URLs of ``scheme``. Raises `ConfigurationError` for an unknown one."""
+    if scheme in ("http", "https"):
+        from msh.transport.http import HttpTransport
+
+        return HttpTransport()
+    raise ConfigurationError(scheme, ["no transport for this scheme; there are: http, https"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from msh.errors import ApplyFailed
 from msh.store.base import Apply
@@ -20,9 +21,12 @@ _OURS = frozenset(
         "sqlite_sequence",
     }
 )
-# Which of the authorizer's two arguments names the table an action changes.
+# Which of the authorizer's two arguments names the table an action changes. (A temporary table of
+# our names would hide ours.)
 _TABLE_FIRST = frozenset(
     {
+        sqlite3.SQLITE_CREATE_TEMP_TABLE,
+        sqlite3.SQLITE_CREATE_TEMP_VIEW,
         sqlite3.SQLITE_INSERT,
         sqlite3.SQLITE_UPDATE,
         sqlite3.SQLITE_DELETE,
@@ -52,28 +56,71 @@ _PRAGMAS = frozenset(
         "recursive_triggers",
     }
 )
+# The store's failures, not the caller's.
+_STORE_FAILED = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
-def run_guarded(connection: sqlite3.Connection, apply: Apply) -> None:
+class LentConnection(sqlite3.Connection):
+    """The store's connection. While ``lent`` to a caller's code it is neither closed nor freed
+    from its guard.
+    """
+
+    lent = False
+
+    def close(self) -> None:
+        """Close, unless it is lent."""
+        self._keep()
+        super().close()
+
+    def set_authorizer(self, *arguments: Any) -> None:
+        """Set the guard, unless it is lent."""
+        self._keep()
+        super().set_authorizer(*arguments)
+
+    def _keep(self) -> None:
+        if self.lent:
+            raise sqlite3.ProgrammingError("not authorized: the connection is the store's")
+
+
+def run_guarded(connection: LentConnection, apply: Apply) -> None:
     """Call ``apply`` with the connection, on which no transaction can be begun, ended or undone.
 
     Savepoints of the caller's own are allowed; ours is out of reach, and so are our tables, other
     files, and settings. Raises `ApplyFailed` with the caller's error as its cause.
     """
+    kept = connection.row_factory, connection.text_factory
     connection.set_authorizer(_authorize)
+    connection.lent = True
     try:
         apply(connection)
-    except Exception as error:
-        if not connection.in_transaction:
-            raise  # SQLite gave the whole transaction up (a full disk): the writer starts over
+    except BaseException as error:  # whatever it is, it is the handler's failure and not ours
+        if isinstance(error, sqlite3.Error) and _code(error) in _STORE_FAILED:
+            raise
         hint = (
             " (it may write its own tables only, and not begin or end transactions)"
-            if isinstance(error, sqlite3.DatabaseError) and "not authorized" in str(error)
+            if isinstance(error, sqlite3.Error) and "not authorized" in str(error)
             else ""
         )
         raise ApplyFailed(f"apply raised {type(error).__name__}{hint}") from error
     finally:
+        connection.lent = False
         connection.set_authorizer(None)
+        connection.row_factory, connection.text_factory = kept
+    if not connection.in_transaction:
+        raise ApplyFailed("apply had the transaction rolled back (by OR ROLLBACK?) and went on")
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def _authorize(

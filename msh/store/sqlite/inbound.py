@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msh.catalog import StatusCode
+from msh.errors import UnknownMessage
 from msh.message import Message
 from msh.protocol import digest as digests
 from msh.protocol.journal import Direction, Step
@@ -128,7 +129,7 @@ def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime)
     if earlier is not None:
         return earlier
     row = _row(tx, reception)
-    if row is None:
+    if row is None or row["state"] != State.PARKED:
         raise claim_lost(f"reception {reception}")
     return _answer(tx, row, reply, now)
 
@@ -174,11 +175,12 @@ def take_over(
     """Lapsed claims and released work that is due, longest due first."""
     at = to_micros(now)
     found = tx.execute(
+        # The first condition on the state is the one that the index is made for.
         f"SELECT {_COLUMNS} FROM reception WHERE sender = ?"
-        " AND ((state IN ('claimed', 'running') AND lease <= ?)"
-        " OR (state = 'released' AND due <= ?))"
-        " ORDER BY coalesce(due, lease) LIMIT ?",
-        (sender, at, at, limit),
+        " AND state IN ('claimed', 'running', 'released')"
+        " AND ((state <> 'released' AND lease <= ?) OR (state = 'released' AND due <= ?))"
+        " ORDER BY coalesce(due, lease), id LIMIT ?",
+        (sender, at, at, max(limit, 0)),
     ).fetchall()
     work = []
     for values in found:
@@ -204,9 +206,12 @@ def take_over(
 
 def keep_form(tx: Transaction, reception: int, key: str, wire: bytes, over: str) -> bytes:
     """The first form stays, unless its key is the retired one."""
-    form, kept_key = tx.execute(
+    row = tx.execute(
         "SELECT form, key FROM reception_reply WHERE reception = ?", (reception,)
     ).fetchone()
+    if row is None:
+        raise UnknownMessage(f"reception {reception} has no stored reply that could be protected")
+    form, kept_key = row
     if form is not None and (not over or kept_key != over):
         first: bytes = form
         return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from msh.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
+from msh.store.sqlite.guard import LentConnection
 
 #: How long another process may hold the database before we say so.
 LOCK_SECONDS = 5.0
@@ -24,21 +26,31 @@ LOCK_SECONDS = 5.0
 APPLICATION_ID = 0x4D534873
 
 
-def connect(path: str, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connection:
+def connect(
+    path: str, *, lock_seconds: float = LOCK_SECONDS, read_only: bool = False
+) -> LentConnection:
     """A connection with WAL and ``synchronous=FULL``: what COMMIT said is on the disk.
 
-    ``path`` may be ``:memory:``. Raises `StoreError` in one of its kinds.
+    ``path`` may be ``:memory:``. Raises `StoreError` in one of its kinds; a file that is not ours
+    is then as it was.
     """
     try:
         connection = sqlite3.connect(
-            path, timeout=lock_seconds, isolation_level=None, check_same_thread=False
+            path,
+            timeout=lock_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=LentConnection,
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _version(connection, path)  # before the first pragma that writes to the file
+            _use_wal(connection, lock_seconds)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
@@ -47,7 +59,23 @@ def connect(path: str, *, lock_seconds: float = LOCK_SECONDS) -> sqlite3.Connect
     return connection
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
+def _use_wal(connection: sqlite3.Connection, lock_seconds: float) -> None:
+    """Switch to WAL, which is done once in a file's life.
+
+    SQLite does not wait for the lock here when two processes switch a new file at once.
+    """
+    until = time.monotonic() + lock_seconds
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def migrate(connection: LentConnection, path: str) -> None:
     """Bring the schema up to date; every process that opens a new file may do so at once."""
     try:
         if _version(connection, path) == len(_migrations()):
@@ -106,7 +134,7 @@ def explained(error: sqlite3.Error, path: str) -> StoreError:
     text = str(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(
-            f"{path}: another process has held the database for {LOCK_SECONDS:.0f} s; nothing was "
+            f"{path}: another process holds the database and did not let go in time; nothing was "
             "written. End what holds it (a backup, an open transaction) and try again"
         )
     if code == sqlite3.SQLITE_FULL:

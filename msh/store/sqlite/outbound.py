@@ -120,7 +120,7 @@ def claim(
         f"SELECT {COLUMNS} FROM delivery WHERE receiver = ?"
         " AND state IN ('queued', 'sending', 'waiting') AND due <= ?"
         " AND (lease IS NULL OR lease <= ?) AND (? IS NULL OR id = ?) ORDER BY due, id LIMIT ?",
-        (receiver, at, at, only, only, limit),
+        (receiver, at, at, only, only, max(limit, 0)),
     ).fetchall()
     work = []
     for values in found:
@@ -149,7 +149,8 @@ def claim(
         row.update(state=state, token=token)
         work.append(Outbound(as_delivery(row), token, body, wire, bool(row["last"])))
     # With the limit reached more may be due now, and the caller asks again anyway.
-    next_due = _next_due(tx, receiver, at) if len(work) < limit else at
+    more_may_be_due = len(work) >= limit or only is not None
+    next_due = at if more_may_be_due else _next_due(tx, receiver, at)
     return Outbounds(tuple(work), to_moment(next_due))
 
 
@@ -175,16 +176,15 @@ def begin(
     lease: timedelta,
 ) -> None:
     """Form, attempt, next due time and one more copy that may have arrived."""
-    row = _held(tx, outbound)
+    row = _held(tx, outbound, State.QUEUED, State.WAITING)
     state = step(State(row["state"]), Event.ATTEMPT_BEGUN)
     at = to_micros(now)
     number = row["attempts"] + 1
-    if outbound.wire is None:
-        # The form holds the body, so the body alone is not kept twice.
-        tx.execute(
-            "UPDATE delivery_request SET wire = ?, body = x'' WHERE delivery = ?",
-            (wire, row["id"]),
-        )
+    # The first form stays. It holds the body, so the body alone is not kept twice.
+    tx.execute(
+        "UPDATE delivery_request SET wire = ?, body = x'' WHERE delivery = ? AND wire IS NULL",
+        (wire, row["id"]),
+    )
     tx.execute(
         "UPDATE delivery SET state = ?, due = ?, last = ?, lease = ?, attempts = ?,"
         " tries = tries + 1, copies = copies + 1, series_began = coalesce(series_began, ?),"
@@ -215,13 +215,12 @@ def record_failure(
     sent: bool,
     reconnected: bool,
 ) -> None:
-    """The attempt's end; the due time was set when it began and does not move."""
-    row = _held(tx, outbound)
-    if row["state"] != State.SENDING:
-        return  # a reply or a result came by another way meanwhile
-    copies = row["copies"] + (int(reconnected) if sent else -1)
+    """The attempt's end, and the claim's; the due time was set when it began and does not move."""
+    row = _held(tx, outbound, State.SENDING)
+    # After a reconnection bytes may have left, whatever became of the second connection.
+    copies = row["copies"] + (1 if reconnected else 0 if sent else -1)
     tx.execute(
-        "UPDATE delivery SET state = ?, lease = NULL, copies = ? WHERE id = ?",
+        "UPDATE delivery SET state = ?, lease = NULL, copies = ?, token = token + 1 WHERE id = ?",
         (step(State.SENDING, Event.ATTEMPT_FAILED), copies, row["id"]),
     )
     _end_attempt(tx, row, to_micros(now), outcome, detail, reconnected)
@@ -262,7 +261,7 @@ def record_reply(
         details["late"] = True
     if reconnected:
         details["reconnected"] = True
-    if state not in REPLACEABLE and row["status"] is not None:
+    if _stands(row, event, codes):
         same = row["status"] == status
         kind = Step.ANSWER_REPEATED if same else Step.ANSWER_DIFFERS
         _journal(tx, now, kind, row, **details, kept=row["status"])
@@ -273,11 +272,12 @@ def record_reply(
     row.update(state=following, copies=copies, settled=at)
     if not keeps_old:
         row.update(status=status)
-        tx.execute(
-            "INSERT INTO delivery_reply VALUES (?, ?)"
-            " ON CONFLICT (delivery) DO UPDATE SET wire = excluded.wire",
-            (row["id"], wire),
-        )
+        if not row["purged"]:  # else nothing would ever remove it again
+            tx.execute(
+                "INSERT INTO delivery_reply VALUES (?, ?)"
+                " ON CONFLICT (delivery) DO UPDATE SET wire = excluded.wire",
+                (row["id"], wire),
+            )
     tx.execute(
         "UPDATE delivery SET state = ?, copies = ?, settled = ?, status = ?, lease = NULL,"
         " due = NULL, token = token + 1 WHERE id = ?",
@@ -285,6 +285,18 @@ def record_reply(
     )
     _journal(tx, now, Step.ANSWERED, row, **details, state=following)
     return as_delivery(row)
+
+
+def _stands(row: dict[str, Any], event: Event, codes: RoleCodes) -> bool:
+    """Whether the reply recorded before keeps its place."""
+    state = State(row["state"])
+    if state in REPLACEABLE or row["status"] is None:
+        return False
+    if state is State.RESOLVED and event is Event.REPLY:
+        # The result came over a 9999S or a refusal in doubt; those a reply replaces.
+        earlier = StatusCode.parse(row["status"])
+        return read_reply(earlier, codes, row["copies"]) is Event.REPLY
+    return True
 
 
 def ignore_reply(tx: Transaction, sender: str, message_id: str, now: datetime, reason: str) -> None:
@@ -296,7 +308,7 @@ def ignore_reply(tx: Transaction, sender: str, message_id: str, now: datetime, r
 
 def give_up(tx: Transaction, outbound: Outbound, now: datetime) -> Delivery:
     """The schedule is over."""
-    row = _held(tx, outbound)
+    row = _held(tx, outbound, State.WAITING)
     at = to_micros(now)
     state = step(State(row["state"]), exhausted(row["copies"]))
     tx.execute(
@@ -318,10 +330,12 @@ def resolve(
         return False
     state = step(State(row["state"]), Event.RESULT)
     at = to_micros(now)
+    # A doubt is settled now, so that its content is kept for as long as any other from here on.
+    settled = row["settled"] if row["state"] == State.ANSWERED else at
     tx.execute(
-        "UPDATE delivery SET state = ?, resolved_by = ?, settled = coalesce(settled, ?),"
+        "UPDATE delivery SET state = ?, resolved_by = ?, settled = ?,"
         " lease = NULL, due = NULL, token = token + 1 WHERE id = ?",
-        (state, by, at, row["id"]),
+        (state, by, settled, row["id"]),
     )
     if row["state"] == State.SENDING:
         _end_attempt(tx, row, at, "resolved", f"by {by}", False)
@@ -388,15 +402,16 @@ def as_delivery(row: dict[str, Any]) -> Delivery:
     )
 
 
-def _held(tx: Transaction, outbound: Outbound) -> dict[str, Any]:
-    """The row, if the claim is still its holder's."""
+def _held(tx: Transaction, outbound: Outbound, *states: State) -> dict[str, Any]:
+    """The row, if the claim is still its holder's and the delivery in one of ``states``."""
     values = tx.execute(
         f"SELECT {COLUMNS} FROM delivery WHERE id = ? AND token = ?",
         (outbound.delivery.id, outbound.token),
     ).fetchone()
-    if values is None:
+    row = named(values) if values else None
+    if row is None or row["state"] not in states:
         raise claim_lost(outbound.delivery.message_id)
-    return named(values)
+    return row
 
 
 def _end_attempt(

@@ -34,12 +34,10 @@ from msh.store.base import (
     Work,
 )
 from msh.store.sqlite import inbound, opening, outbound, purging, reading
+from msh.store.sqlite.guard import LentConnection
 from msh.store.sqlite.writer import Transaction, Writer
 
 Result = TypeVar("Result")
-
-#: How often another process's commits are looked for (PRAGMA data_version costs 3 microseconds).
-POLL_SECONDS = 0.05
 
 
 class SqliteStore:
@@ -57,7 +55,11 @@ class SqliteStore:
         self._writer: Writer | None = None
         self._reader: Database | None = None
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="msh-store-reader")
-        self._polling: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything asked for is not finished."""
+        return self._writer is not None and self._writer.busy
 
     async def open(self, notify: Notify) -> None:
         """Open and migrate. Raises `StoreError` in one of its kinds."""
@@ -65,46 +67,33 @@ class SqliteStore:
         self._reader = Database(reading_, execute_plugins=False) if reading_ else None
         self._writer = Writer(writing, notify, "msh-store-writer", self.path)
 
-    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
+    def _connect(self) -> tuple[LentConnection, LentConnection | None]:
         writing = opening.connect(self.path, lock_seconds=self._lock_seconds)
         try:
             opening.migrate(writing, self.path)
             if not self.shared:
                 return writing, None
-            reading_ = opening.connect(self.path, lock_seconds=self._lock_seconds)
-            reading_.execute("PRAGMA query_only = ON")
+            reading_ = opening.connect(self.path, lock_seconds=self._lock_seconds, read_only=True)
         except BaseException:
             writing.close()
             raise
         return writing, reading_
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Poll for commits of other processes; memory has none."""
-        if self.shared and self._polling is None:
-            self._polling = asyncio.create_task(self._poll(changed), name="msh-store-poll")
+        """Poll for commits of other processes; memory has none. A second call replaces the first.
 
-    async def _poll(self, changed: Callable[[], None]) -> None:
-        # A connection of its own, so that a long listing does not delay it.
-        connection = await asyncio.to_thread(opening.connect, self.path)
-        try:
-            seen: int | None = None
-            while True:
-                version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-                if seen is not None and version != seen:
-                    changed()
-                seen = version
-                await asyncio.sleep(POLL_SECONDS)
-        finally:
-            connection.close()
+        Raises `StoreClosed`.
+        """
+        if self._writer is None:
+            raise StoreClosed("the store is not open")
+        if self.shared:
+            self._writer.watch(changed)
 
     async def close(self) -> None:
         """Finish what was asked, then let go."""
-        if self._polling is not None:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
-            self._polling = None
         if self._writer is not None:
             await self._writer.close()
+            self._writer = None
         reader, self._reader = self._reader, None
         if reader is not None:
             await asyncio.get_running_loop().run_in_executor(self._reading, reader.conn.close)

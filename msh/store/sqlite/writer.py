@@ -18,14 +18,16 @@ import contextlib
 import json
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from msh.errors import MshError, StoreClosed
+from msh.errors import ApplyFailed, MshError, StoreClosed, StoreLocked
 from msh.protocol.journal import Direction, Entry, Step
 from msh.store.base import Notify
+from msh.store.sqlite.guard import LentConnection
 from msh.store.sqlite.opening import translated
 from msh.store.sqlite.values import to_micros
 
@@ -33,12 +35,14 @@ Result = TypeVar("Result")
 
 #: More operations than this are not put into one transaction, so that none waits long.
 GROUP = 256
+#: How often another process's commits are looked for (PRAGMA data_version costs 3 microseconds).
+POLL_SECONDS = 0.05
 
 
 class Transaction:
     """What an operation works with: the connection, and the journal of this transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: LentConnection) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.entries: list[Entry] = []
@@ -94,9 +98,7 @@ class _Job:
 class Writer:
     """The thread that owns the writing connection."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, notify: Notify, name: str, path: str
-    ) -> None:
+    def __init__(self, connection: LentConnection, notify: Notify, name: str, path: str) -> None:
         self._path = path
         self._connection = connection
         self._notify = notify
@@ -106,8 +108,17 @@ class Writer:
         self._lock = threading.Lock()
         self._sleeping = False
         self._closing = False
+        self._unfinished = 0
+        self._changed: Callable[[], None] | None = None
+        self._version = self._data_version()
+        self._next_look = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything asked for is not finished."""
+        return self._unfinished > 0
 
     async def run(
         self, operation: Callable[[Transaction], Result], *, savepoint: bool = False
@@ -121,6 +132,17 @@ class Writer:
         result: Result = await asyncio.shield(job.future)
         return result
 
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` on the loop soon after another connection has committed.
+
+        This connection looks, because to any other one our own commits would be news, too.
+        """
+        if self._closing:
+            raise StoreClosed("the store is closed")
+        self._changed = changed
+        with self._lock:
+            self._wake.release()
+
     async def close(self) -> None:
         """Run what is queued, then end the thread and close the connection."""
         if not self._closing:
@@ -130,6 +152,7 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _put(self, job: _Job) -> None:
+        self._unfinished += 1
         self._jobs.append(job)
         with self._lock:
             if self._sleeping:
@@ -142,8 +165,8 @@ class Writer:
             if not group:
                 break
             entries = self._commit(group)
-            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody is left to tell
-                self._loop.call_soon_threadsafe(self._tell, group, entries)
+            self._call(self._tell, group, entries)
+            self._look()
         self._connection.close()
 
     def _next_group(self) -> list[_Job]:
@@ -154,13 +177,36 @@ class Writer:
                 if self._closing:
                     return []
                 self._sleeping = True
-            self._wake.acquire()
+            if not self._wake.acquire(timeout=POLL_SECONDS if self._changed else None):
+                self._look()
         count = min(len(self._jobs), GROUP)
         return [self._jobs.popleft() for _ in range(count)]
+
+    def _look(self) -> None:
+        """Whether another connection has committed since the last look, at most once a while."""
+        now = time.monotonic()
+        if self._changed is None or now < self._next_look:
+            return
+        self._next_look = now + POLL_SECONDS
+        version = self._data_version()
+        if version != self._version:
+            self._version = version
+            self._call(self._changed)
+
+    def _data_version(self) -> int | None:
+        with contextlib.suppress(sqlite3.Error):
+            version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            return version
+        return None
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody is left to tell
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _commit(self, group: Sequence[_Job]) -> list[Entry]:
         """Run the group as one transaction, or if that fails each job as its own."""
         transaction = Transaction(self._connection)
+        self._roll_back()  # what is left if a rollback itself failed
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -175,14 +221,30 @@ class Writer:
         except BaseException as error:
             self._roll_back()
             if len(group) == 1:
-                group[0].result, group[0].error = None, translated(error, self._path)
+                self._fail(group[0], error)
                 return []
-            entries: list[Entry] = []
-            for job in group:
-                job.error = None
-                entries += self._commit([job])
-            return entries
+            return self._commit_singly(group)
         return transaction.entries
+
+    def _commit_singly(self, group: Sequence[_Job]) -> list[Entry]:
+        entries: list[Entry] = []
+        for number, job in enumerate(group):
+            job.error = None
+            entries += self._commit([job])
+            if isinstance(job.error, StoreLocked):
+                for other in group[number + 1 :]:  # they would wait as long, one after the other
+                    other.error = job.error
+                break
+        return entries
+
+    def _fail(self, job: _Job, error: BaseException) -> None:
+        if job.error is not None:
+            return  # the caller's own failure says more than what came of it
+        if job.savepoint and isinstance(error, sqlite3.IntegrityError):
+            job.error = ApplyFailed(f"apply left the database inconsistent: {error}")
+            job.error.__cause__ = error
+        else:
+            job.error = translated(error, self._path)
 
     def _perform(self, job: _Job, transaction: Transaction) -> None:
         if not job.savepoint:
@@ -206,6 +268,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
     def _tell(self, group: Sequence[_Job], entries: Sequence[Entry]) -> None:
+        self._unfinished -= len(group)
         for job in group:
             if job.future.done():
                 continue

@@ -22,14 +22,14 @@ CREATE TABLE reception (
     status TEXT,
     answered INTEGER,
     purged INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (sender, msg_id)
+    UNIQUE (msg_id, sender)
 );
 
 -- Only open work is looked for again, so the index stays as small as the work in hand.
 CREATE INDEX reception_open ON reception (sender, lease, due)
     WHERE state IN ('claimed', 'running', 'released');
 
-CREATE INDEX reception_settled ON reception (answered, purged)
+CREATE INDEX reception_settled ON reception (purged, answered)
     WHERE state = 'answered';
 
 CREATE TABLE reception_request (reception INTEGER PRIMARY KEY, wire BLOB NOT NULL);
@@ -66,7 +66,7 @@ CREATE TABLE delivery (
     settled INTEGER,
     resolved_by TEXT,
     purged INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (sender, msg_id)
+    UNIQUE (msg_id, sender)
 );
 
 CREATE UNIQUE INDEX delivery_key ON delivery (sender, caller_key) WHERE caller_key IS NOT NULL;
@@ -74,7 +74,7 @@ CREATE UNIQUE INDEX delivery_key ON delivery (sender, caller_key) WHERE caller_k
 CREATE INDEX delivery_due ON delivery (receiver, due)
     WHERE state IN ('queued', 'sending', 'waiting');
 
-CREATE INDEX delivery_settled ON delivery (settled, purged)
+CREATE INDEX delivery_settled ON delivery (purged, settled)
     WHERE state IN ('answered', 'resolved', 'not-sent');
 
 CREATE TABLE delivery_request (delivery INTEGER PRIMARY KEY, body BLOB NOT NULL, wire BLOB);

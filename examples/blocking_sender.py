@@ -1,0 +1,24 @@
+"""The same sender for a program without asyncio.
+
+    msh init biz --role business && cd biz
+    python ../examples/blocking_sender.py invoice-18
+"""
+
+import sys
+from pathlib import Path
+
+import msh
+from msh.blocking import MessageServiceHandler
+
+body = Path("messages/PS810FTRQ.xml").read_bytes()
+
+with MessageServiceHandler.from_config("msh.toml", listen=False) as handler:
+    receipt = handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=sys.argv[1])
+    try:
+        reply = receipt.reply(timeout=60)
+    except TimeoutError:
+        print("no answer yet; it is kept and goes on by its schedule when a handler runs")
+    except msh.DeliveryError as problem:
+        print(problem)
+    else:
+        print(reply.status, reply.status_text)

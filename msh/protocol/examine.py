@@ -1,0 +1,74 @@
+"""The inbound checks as one pure function, for looking at bytes without taking them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from msh.agreement import Agreement, Agreements
+from msh.catalog import StatusCode
+from msh.envelope import Parsed, parse
+from msh.errors import MalformedMessage
+from msh.message import Message
+from msh.profile import Check
+from msh.protocol.checks import Judged, judge
+
+#: The message of an agreement, if it is authentic (see `msh.security.base.Security.verify`).
+Verify = Callable[[Agreement, Parsed], Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the checks say: ``status`` is the code that would be answered, None for a reply.
+
+    ``message_id`` and ``service`` are None where the bytes could not be read.
+    """
+
+    accepted: bool
+    status: StatusCode | None
+    reason: str
+    message_id: str | None = None
+    service: str | None = None
+
+
+def examine(wire: bytes, agreements: Agreements, verify: Verify, now: datetime) -> Examined:
+    """Judge ``wire`` as the receiving side of ``agreements`` would judge a new message at ``now``.
+
+    In the order of the checks: size, parse, parties, protection, time to live, known service,
+    right. What needs a store, the repeat check, is left out.
+    """
+    first = next(iter(agreements))
+    try:
+        parsed = parse(wire, {a.profile.namespace: a.profile for a in agreements})
+    except MalformedMessage as error:
+        return Examined(False, first.own_codes[Check.FORMAT], error.reason)
+    claimed = parsed.message
+    names = claimed.message_id, claimed.service
+    agreement = agreements.get(claimed.sender)
+    if (
+        agreement is None
+        or claimed.receiver != agreements.own
+        or agreement.profile is not parsed.profile
+    ):
+        reason = f"no agreement with these parties ({claimed.sender} to {claimed.receiver})"
+        return Examined(False, first.own_codes[Check.RIGHT], reason, *names)
+    message = verify(agreement, parsed)
+    request = agreement.profile.catalog.request_for(message.service)
+    if request is not None:
+        return _reply(message, agreement, request)
+    refusal = judge(Judged(message, agreement, now))
+    if refusal is not None:
+        return Examined(False, agreement.own_codes[refusal.check], refusal.reason, *names)
+    return Examined(True, agreement.own_codes[Check.DONE], "passes every check", *names)
+
+
+def _reply(message: Message, agreement: Agreement, request: str) -> Examined:
+    """A reply is not judged but matched with its request, and nothing is answered to it."""
+    names = message.message_id, message.service
+    if request not in agreement.sends:
+        return Examined(False, None, f"a reply to {request}, which is not sent from here", *names)
+    if message.ref_to is None or message.status is None:
+        return Examined(False, None, "a reply without RefToMsgId or status code", *names)
+    reason = f"a reply; taken if {message.ref_to} was sent from here and has the same parties"
+    return Examined(True, None, reason, *names)

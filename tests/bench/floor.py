@@ -1,0 +1,111 @@
+"""The floor: the irreducible work of one exchange, and nothing else.
+
+Parse, digest, one row for the request and one for the reply, each in a group commit with
+``synchronous=FULL``, a reply by template, and a raw aiohttp round trip. No checks, no journal, no
+claims, no limits. What msh reaches is measured against this, in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import queue
+import sqlite3
+import sys
+import threading
+import time
+
+from aiohttp import ClientSession, TCPConnector, web
+from lxml import etree
+
+REPLY = b"<Envelope><Header><RefToMsgId>%s</RefToMsgId></Header><Body/></Envelope>"
+
+
+class GroupCommit:
+    """Rows in, and their futures out once a COMMIT covers them."""
+
+    def __init__(self, path: str) -> None:
+        self.rows: queue.SimpleQueue = queue.SimpleQueue()
+        self.loop = asyncio.get_running_loop()
+        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute("PRAGMA synchronous = FULL")
+        self.connection.execute("CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, data BLOB)")
+        threading.Thread(target=self.run, daemon=True).start()
+
+    async def write(self, data: bytes) -> None:
+        done = self.loop.create_future()
+        self.rows.put((data, done))
+        await done
+
+    def run(self) -> None:
+        while True:
+            group = [self.rows.get()]
+            while len(group) < 256 and not self.rows.empty():
+                group.append(self.rows.get())
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.executemany(
+                "INSERT INTO row (data) VALUES (?)", [(data,) for data, _ in group]
+            )
+            self.connection.execute("COMMIT")
+            self.loop.call_soon_threadsafe(self.tell, group)
+
+    @staticmethod
+    def tell(group: list) -> None:
+        for _, done in group:
+            if not done.done():
+                done.set_result(None)
+
+
+async def serve(path: str) -> None:
+    """The floor's receiver; prints its address."""
+    store = GroupCommit(path)
+
+    async def accept(request: web.BaseRequest) -> web.Response:
+        wire = await request.read()
+        root = etree.fromstring(wire)
+        hashlib.sha256(etree.tostring(root[1][0], method="c14n", exclusive=True)).digest()
+        await store.write(wire)
+        reply = REPLY % root[0][0][1].text.encode()
+        await store.write(reply)
+        return web.Response(body=reply, content_type="text/xml")
+
+    runner = web.ServerRunner(web.Server(accept, access_log=None))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(f"listening on http://127.0.0.1:{runner.addresses[0][1]}/sms", flush=True)
+    await asyncio.Event().wait()
+
+
+async def send(path: str, url: str, wires: list[bytes], clients: int) -> tuple[float, list[float]]:
+    """The floor's sender: queued, begun and answered on disk, around one round trip each."""
+    store = GroupCommit(path)
+    waiting = iter(wires)
+    latencies: list[float] = []
+
+    async with ClientSession(connector=TCPConnector(limit=0), auto_decompress=False) as session:
+
+        async def client() -> None:
+            for wire in waiting:
+                began = time.perf_counter()
+                await store.write(wire)
+                await store.write(b"attempt")
+                async with session.post(
+                    url, data=wire, headers={"Content-Type": "text/xml"}
+                ) as response:
+                    await store.write(await response.read())
+                latencies.append(time.perf_counter() - began)
+
+        began = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return time.perf_counter() - began, latencies
+
+
+if __name__ == "__main__":
+    if "--uvloop" in sys.argv:
+        import uvloop
+
+        uvloop.run(serve(sys.argv[1]))
+    else:
+        asyncio.run(serve(sys.argv[1]))
