@@ -14,7 +14,7 @@ _log = logging.getLogger("msh.observer")
 class Observer(Protocol):
     """Anything that wants to know: telemetry, a console, a test."""
 
-    def __call__(self, entry: Entry) -> None:
+    def __call__(self, entry: Entry, /) -> None:
         """Called on the event loop after the commit, in the journal's order. Must not block."""
         ...
 

@@ -213,17 +213,22 @@ class Sender:
         """Deliver this one message, whatever else is queued, and wait for its end.
 
         For a sender that was not started. Another process may deliver it as well as this one:
-        each attempt belongs to whoever claims it. Raises `StoreError`.
+        each attempt belongs to whoever claims it. Raises `NotAgreed` or `StoreError`.
         """
+        peer = (await receipt.delivery()).receiver
+        agreement = self._agreements.get(peer)
+        if agreement is None or agreement.endpoint is None:
+            raise NotAgreed(
+                f"{receipt.message_id} cannot be delivered: there is no agreement with {peer} any "
+                "more, or it has no endpoint"
+            )
+        wake = self._wake[peer]
         while True:
-            delivery = await receipt.delivery()
+            wake.clear()
+            delivery, now = await receipt.delivery(), self._clock.now()
             if delivery.state not in deliveries.OPEN:
                 return delivery
-            agreement = self._agreements[delivery.receiver]
-            wake = self._wake[agreement.peer]
-            wake.clear()
-            now = self._clock.now()
-            found = await self._store.claim(agreement.peer, now, CLAIM_LEASE, 1, only=delivery.id)
+            found = await self._store.claim(peer, now, CLAIM_LEASE, 1, only=delivery.id)
             for outbound in found.work:
                 await self._guarded(agreement, outbound)
             if not found.work:

@@ -1,1 +1,5 @@
-"""cli."""
+"""The command line: ``msh``."""
+
+from msh.cli.main import app, main
+
+__all__ = ["app", "main"]

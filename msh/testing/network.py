@@ -100,9 +100,7 @@ class NetworkTransport:
             case Silence() | _:
                 raise NoAnswer("connection closed")
 
-    async def listen(
-        self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]
-    ) -> str:
+    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
         """Take messages at ``url``; a host of ``*`` becomes a free one."""
         url = url.replace("*", f"host{next(self._network._ports)}")
         if url in self._network.listeners:

@@ -1,0 +1,235 @@
+"""The contract of a store: the end of its life, what outlives it, and sharing it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from msh.errors import ClaimLost, StoreClosed
+from msh.protocol import delivery, reception
+from msh.protocol.journal import Step
+from msh.store import Claim, InHand, New, Outbound, Resend, Store
+from msh.testing.contracts.samples import (
+    DONE,
+    DUE,
+    LEASE,
+    MUCH_LATER,
+    NOW,
+    OWN,
+    PEER,
+    PLATFORM,
+    after,
+    answer,
+    arrive,
+    begin,
+    claim_one,
+    delivery_in,
+    draft,
+    everything,
+    fail,
+    receive_new,
+    reception_in,
+    replied,
+    reply_to,
+    request,
+    steps,
+    the_delivery,
+    the_reception,
+)
+
+#: Closes or kills the store and opens the same data again.
+Reopen = Callable[[], Awaitable[Store]]
+
+
+async def _purged(store: Store) -> None:
+    async for _ in store.purge(NOW, NOW, NOW):
+        pass
+
+
+async def _watched(store: Store) -> None:
+    store.watch(lambda: None)
+
+
+def _calls(claim: Claim, outbound: Outbound) -> dict[str, Callable[[Store], Awaitable[object]]]:
+    """Every call there is."""
+    return {
+        "receive": lambda s: arrive(s, request()),
+        "start": lambda s: s.start(claim, NOW, LEASE),
+        "extend": lambda s: s.extend(claim, NOW, LEASE),
+        "answer": lambda s: s.answer(claim, answer(), NOW),
+        "release": lambda s: s.release(claim, NOW, NOW, ""),
+        "park": lambda s: s.park(claim, NOW),
+        "answer_parked": lambda s: s.answer_parked(1, answer(), NOW),
+        "take_over": lambda s: s.take_over(PEER, NOW, LEASE, 1),
+        "keep_form": lambda s: s.keep_form(1, "", b""),
+        "reply_of": lambda s: s.reply_of(1),
+        "enqueue": lambda s: s.enqueue(draft(), NOW),
+        "claim": lambda s: s.claim(PEER, NOW, LEASE, 1),
+        "begin": lambda s: s.begin(outbound, b"", NOW, DUE, last=False, lease=LEASE),
+        "record_failure": lambda s: fail(s, outbound, NOW, sent=True),
+        "record_reply": lambda s: s.record_reply(OWN, reply_to(), b"", PLATFORM, NOW),
+        "ignore_reply": lambda s: s.ignore_reply(OWN, "D-1", NOW, ""),
+        "give_up": lambda s: s.give_up(outbound, NOW),
+        "resolve": lambda s: s.resolve(OWN, "D-1", PEER, "", NOW),
+        "resend": lambda s: s.resend(OWN, "D-1", NOW),
+        "delivery": lambda s: s.delivery(1),
+        "request_wire": lambda s: s.request_wire(1),
+        "delivery_reply": lambda s: s.delivery_reply(1),
+        "deliveries": lambda s: s.deliveries(),
+        "receptions": lambda s: s.receptions(),
+        "attempts": lambda s: s.attempts(1),
+        "journal": lambda s: s.journal(),
+        "last_entry": lambda s: s.last_entry(),
+        "purge": _purged,
+        "watch": _watched,
+    }
+
+
+class CloseContract:
+    """`Store.close`."""
+
+    async def test_after_close_every_call_says_so(self, store: Store) -> None:
+        claim = await receive_new(store)
+        await store.enqueue(draft(), NOW)
+        calls = _calls(claim, await claim_one(store))
+        missing = {name for name in vars(Store) if name[0] != "_"} - set(calls)
+        assert missing <= {"open", "close", "shared", "busy"}
+        await store.close()
+        for name, call in calls.items():
+            with pytest.raises(StoreClosed):
+                await call(store)
+                pytest.fail(f"{name} did not raise")
+
+    async def test_closing_twice_is_no_mistake(self, store: Store) -> None:
+        await asyncio.gather(store.close(), store.close())
+        await store.close()
+
+    async def test_close_finishes_what_was_asked(self, store: Store) -> None:
+        asked = [asyncio.create_task(receive_new(store, f"M-{n}")) for n in range(300)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert len({claim.reception for claim in await asyncio.gather(*asked)}) == 300
+
+
+class DurableContract:
+    """With ``durable``: the fixture ``reopen`` closes or kills the store and opens it again."""
+
+    async def test_everything_outlives_the_process(self, store: Store, reopen: Reopen) -> None:
+        for state in reception.State:
+            await reception_in(store, state, f"M-{state}")
+        for each in delivery.State:
+            if each is not delivery.State.QUEUED:
+                await delivery_in(store, each, message_id=f"D-{each}")
+        await store.enqueue(draft("D-queued", key="k"), NOW)
+        before = await everything(store)
+        again = await reopen()
+        assert await everything(again) == before
+        assert await again.enqueue(draft("D-9", key="k"), after(1)) == (
+            await the_delivery(again, "D-queued"),
+            False,
+        )
+
+    async def test_work_in_hand_is_taken_over_when_its_lease_lapses(
+        self, store: Store, reopen: Reopen
+    ) -> None:
+        claim = await receive_new(store, begin=True)
+        again = await reopen()
+        assert await arrive(again, request()) == InHand(claim.reception)
+        assert await again.take_over(PEER, NOW, LEASE, 9) == []
+        (work,) = await again.take_over(PEER, NOW + LEASE, LEASE, 9)
+        started = await again.start(work.claim, NOW + LEASE, LEASE)
+        assert started.run == 2
+        await again.answer(started, answer(), NOW + LEASE)
+        assert isinstance(await arrive(again, request()), Resend)
+
+    async def test_an_attempt_under_way_is_in_doubt(self, store: Store, reopen: Reopen) -> None:
+        await store.enqueue(draft(), NOW)
+        await begin(store, wire=b"<the form/>")
+        again = await reopen()
+        outbound = await claim_one(again, DUE)
+        assert outbound.wire == b"<the form/>"
+        assert outbound.delivery.copies == 1
+        assert (await steps(again))[-1] is Step.ATTEMPT_FAILED
+
+    async def test_a_late_reply_after_a_restart(self, store: Store, reopen: Reopen) -> None:
+        await delivery_in(store, delivery.State.SENDING)
+        again = await reopen()
+        await replied(again, DONE, after(1), late=True)
+        assert (await the_delivery(again)).state is delivery.State.ANSWERED
+
+    async def test_journal_numbers_go_on(self, store: Store, reopen: Reopen) -> None:
+        await reception_in(store, reception.State.ANSWERED)
+        last = await store.last_entry()
+        async for _ in store.purge(MUCH_LATER, MUCH_LATER, MUCH_LATER):
+            pass
+        again = await reopen()
+        await receive_new(again, "M-2")
+        assert await again.last_entry() > last
+
+
+class SharedContract:
+    """With ``shared``: the fixture ``second`` is another store on the same data."""
+
+    async def test_a_shared_store_says_so(self, store: Store, second: Store) -> None:
+        assert store.shared
+        assert second.shared
+
+    async def test_of_fifty_copies_on_two_nodes_one_is_new(
+        self, store: Store, second: Store
+    ) -> None:
+        copies = [arrive(one, request()) for one in (store, second) for _ in range(25)]
+        arrivals = await asyncio.gather(*copies)
+        assert sum(isinstance(one, New) for one in arrivals) == 1
+        assert sum(isinstance(one, InHand) for one in arrivals) == 49
+
+    async def test_of_fifty_calls_with_one_key_on_two_nodes_one_creates(
+        self, store: Store, second: Store
+    ) -> None:
+        calls = [
+            one.enqueue(draft(f"D-{number}", key="k"), NOW)
+            for number in range(25)
+            for one in (store, second)
+        ]
+        results = await asyncio.gather(*calls)
+        assert len({found.message_id for found, _ in results}) == 1
+        assert sum(created for _, created in results) == 1
+
+    async def test_nodes_share_the_work(self, store: Store, second: Store) -> None:
+        for number in range(20):
+            await receive_new(store, f"M-{number}")
+            await store.enqueue(draft(f"D-{number}"), NOW)
+        nodes = [store, second] * 15
+        works = await asyncio.gather(*(one.take_over(PEER, after(60), LEASE, 1) for one in nodes))
+        taken = [work.claim.reception for each in works for work in each]
+        assert len(taken) == len(set(taken)) == 20
+        found = await asyncio.gather(*(one.claim(PEER, NOW, LEASE, 1) for one in nodes))
+        given = [outbound.delivery.id for each in found for outbound in each.work]
+        assert len(given) == len(set(given)) == 20
+
+    async def test_a_claim_taken_over_by_another_node_is_lost(
+        self, store: Store, second: Store
+    ) -> None:
+        claim = await receive_new(store, begin=True)
+        (work,) = await second.take_over(PEER, NOW + LEASE, LEASE, 1)
+        with pytest.raises(ClaimLost):
+            await store.answer(claim, answer(), NOW + LEASE)
+        assert (await the_reception(second)).owner != ""
+        await second.answer(work.claim, answer(wire=b"<second/>"), NOW + LEASE)
+        arrival = await arrive(store, request())
+        assert isinstance(arrival, Resend)
+        assert arrival.reply.plain == b"<second/>"
+
+    async def test_what_one_wrote_the_other_reads(self, store: Store, second: Store) -> None:
+        await delivery_in(store, delivery.State.ANSWERED)
+        await reception_in(store, reception.State.PARKED)
+        assert await everything(second) == await everything(store)
+
+    async def test_another_nodes_change_is_noticed(self, store: Store, second: Store) -> None:
+        changed = asyncio.Event()
+        store.watch(changed.set)
+        for number in range(3):
+            await second.enqueue(draft(f"D-{number}"), NOW)
+            await asyncio.wait_for(changed.wait(), 5)
+            changed.clear()

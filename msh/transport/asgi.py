@@ -1,0 +1,117 @@
+"""The receiver's acceptance as an ASGI application, for people who have a web framework.
+
+The same rules as the listener of msh decide, except for what an application cannot see: header
+deadlines, the number of connections and TLS are the host's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from msh.transport import http_rules as rules
+from msh.transport.base import Accept, Peer
+from msh.transport.http_rules import Answer, ListenLimits
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+READY_SECONDS = 2.0
+# An application cannot close a connection without an answer, so silence is an empty 503.
+_SILENCE = Answer(503)
+
+
+def asgi_app(
+    accept: Accept,
+    *,
+    path: str,
+    ready: Callable[[], Awaitable[bool]],
+    limits: ListenLimits | None = None,
+) -> Application:
+    """An ASGI 3 application that takes messages at ``path`` and answers the health questions."""
+    bounds = limits or ListenLimits()
+    in_hand: set[asyncio.Task[Any]] = set()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _send(send, await answer(scope, receive))
+
+    async def answer(scope: Scope, receive: Receive) -> Answer:
+        # A framework that mounts the application under a prefix leaves it in `path`.
+        asked = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
+        if asked in (rules.LIVE, rules.READY) and scope["method"] == "GET":
+            found = rules.health(asked, asked == rules.LIVE or await _is_ready(ready))
+            assert found is not None
+            return found
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        refusal = rules.refuse_head(
+            scope["method"], asked, path, lambda name: headers.get(name, []), bounds
+        )
+        if refusal is not None:
+            return refusal
+        wire = await _body(receive, bounds)
+        if isinstance(wire, Answer):
+            return wire
+        peer = Peer((scope.get("client") or ("",))[0])
+        # Shielded: what a request began outlives its connection.
+        task = asyncio.ensure_future(accept(wire, peer, lambda: None))
+        in_hand.add(task)
+        task.add_done_callback(in_hand.discard)
+        return rules.answer_to(await asyncio.shield(task)) or _SILENCE
+
+    return application
+
+
+async def _body(receive: Receive, limits: ListenLimits) -> bytes | Answer:
+    began = asyncio.get_running_loop().time()
+    chunks: list[bytes] = []
+    received = 0
+    try:
+        while True:
+            async with asyncio.timeout_at(began + limits.body_deadline(received)):
+                event = await receive()
+            if event["type"] == "http.disconnect":
+                return Answer(400, close=True)
+            chunk = event.get("body", b"")
+            received += len(chunk)
+            if received > limits.max_bytes:
+                return rules.TOO_LARGE
+            chunks.append(chunk)
+            if not event.get("more_body", False):
+                return b"".join(chunks)
+    except TimeoutError:
+        return rules.TOO_SLOW
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.content_type:
+        headers.append((b"content-type", answer.content_type.encode()))
+    if answer.close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _is_ready(ready: Callable[[], Awaitable[bool]]) -> bool:
+    with suppress(Exception):
+        async with asyncio.timeout(READY_SECONDS):
+            return await ready()
+    return False
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return

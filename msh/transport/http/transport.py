@@ -1,0 +1,52 @@
+"""The HTTP transport: client and listener together."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+
+from msh.errors import UsageError
+from msh.transport.base import Accept, Response
+from msh.transport.http.client import HttpClient
+from msh.transport.http.listener import HttpListener
+from msh.transport.http_rules import ListenLimits
+
+
+class HttpTransport:
+    """A `msh.transport.base.Transport` over HTTP: POST, ``text/xml``, SOAPAction."""
+
+    def __init__(
+        self,
+        limits: ListenLimits | None = None,
+        *,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits or ListenLimits()
+        self._server_tls = server_tls
+        self._client = HttpClient(self._limits.max_bytes, client_tls)
+        self._listener: HttpListener | None = None
+
+    async def exchange(self, endpoint: str, wire: bytes, timeout: float) -> Response:
+        """See `msh.transport.base.Transport.exchange`."""
+        return await self._client.exchange(endpoint, wire, timeout)
+
+    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
+        """See `msh.transport.base.Transport.listen`."""
+        if self._listener is not None:
+            raise UsageError("this transport listens already")
+        listener = HttpListener(accept, ready, self._limits, self._server_tls)
+        address = await listener.start(url)
+        self._listener = listener
+        return address
+
+    async def stop_listening(self) -> None:
+        """See `msh.transport.base.Transport.stop_listening`."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.stop()
+
+    async def close(self) -> None:
+        """See `msh.transport.base.Transport.close`."""
+        await self.stop_listening()
+        await self._client.close()

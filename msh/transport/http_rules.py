@@ -1,0 +1,117 @@
+"""What the HTTP side takes and what it answers, without any I/O: one place decides.
+
+The aiohttp listener and the ASGI application both follow these rules.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msh.transport.base import Acceptance, NotNow, Reply, Taken, Unreadable
+
+XML = "text/xml; charset=utf-8"
+LIVE, READY = "/health/live", "/health/ready"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenLimits:
+    """How much, and how slowly, a peer may send. Sizes in bytes, times in seconds.
+
+    A body must arrive within ``body_seconds``, and after ``grace_seconds`` at ``least_rate``
+    bytes a second or faster.
+    """
+
+    max_bytes: int = 1_048_576
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    grace_seconds: float = 5.0
+    least_rate: float = 1024.0
+    connections: int = 1000
+
+    def body_deadline(self, received: int) -> float:
+        """Seconds after the head by which more than ``received`` bytes must have come."""
+        return min(self.body_seconds, self.grace_seconds + received / self.least_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer. ``close``: the rest of the request is not read."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False
+
+
+TOO_LARGE = Answer(413, close=True)
+TOO_SLOW = Answer(408, close=True)
+FAILED = Answer(500, close=True)
+
+
+def refuse_head(
+    method: str,
+    path: str,
+    own_path: str,
+    header: Callable[[str], Sequence[str]],
+    limits: ListenLimits,
+) -> Answer | None:
+    """The refusal that a request's head deserves, before any of its body is read.
+
+    ``header`` gives all values of a header by its lower-case name.
+    """
+    if path != own_path:
+        return Answer(404, close=True)
+    if method != "POST":
+        return Answer(405, headers=(("Allow", "POST"),), close=True)
+    coding = [value.strip().lower() for value in header("transfer-encoding")]
+    if coding not in ([], ["chunked"]) or (coding and header("content-length")):
+        return Answer(400, close=True)
+    if any(value.strip().lower() not in ("", "identity") for value in header("content-encoding")):
+        return Answer(415, close=True)
+    if not _is_xml(header("content-type")):
+        return Answer(415, close=True)
+    lengths = header("content-length")
+    if lengths and (len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit())):
+        return Answer(400, close=True)
+    if lengths and (len(lengths[0]) > 12 or int(lengths[0]) > limits.max_bytes):
+        return TOO_LARGE
+    return None
+
+
+def _is_xml(values: Sequence[str]) -> bool:
+    if len(values) != 1:
+        return False
+    kind, *parameters = (part.strip().lower() for part in values[0].split(";"))
+    if kind != "text/xml":
+        return False
+    charsets = [p.partition("=")[2].strip("\"' ") for p in parameters if p.startswith("charset")]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def answer_to(acceptance: Acceptance) -> Answer | None:
+    """The HTTP answer for what the receiver decided; None for silence."""
+    match acceptance:
+        case Reply(wire):
+            return Answer(200, wire, XML)
+        case Taken():
+            return Answer(202)
+        case NotNow(after):
+            seconds = max(1, math.ceil(after.total_seconds()))
+            return Answer(503, headers=(("Retry-After", str(seconds)),))
+        case Unreadable(fault):
+            return Answer(400, fault, XML)
+        case _:
+            return None
+
+
+def health(path: str, ready: bool) -> Answer | None:
+    """The answer to a question for health; None for any other path."""
+    if path == LIVE:
+        return Answer(200, b'{"status":"alive"}\n', "application/json")
+    if path == READY:
+        body = b'{"status":"ready"}\n' if ready else b'{"status":"not ready"}\n'
+        return Answer(200 if ready else 503, body, "application/json")
+    return None

@@ -1,0 +1,48 @@
+"""The receiver that is measured: msh with a SQLite file, answering every PS810FTRQ."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import msh
+from msh.config import standard_profile
+from msh.profile import Role
+
+SENDS = frozenset({"PS810FTRQ"})
+
+
+def agreement(own: str, peer: str, endpoint: str | None = None) -> msh.Agreement:
+    """Business system and platform, one service, room for every client of the measurement."""
+    roles = {"BIZ": Role.BUSINESS, "PSP": Role.PSP}
+    return msh.Agreement(
+        own=own,
+        own_role=roles[own],
+        peer=peer,
+        peer_role=roles[peer],
+        profile=standard_profile(),
+        endpoint=endpoint,
+        sends=SENDS if endpoint else frozenset(),
+        accepts=SENDS if not endpoint else frozenset(),
+        limits=msh.Limits(running=64, waiting=256, sending=64),
+    )
+
+
+async def serve(path: str) -> None:
+    """Serve until killed; prints the address."""
+    agreements = msh.Agreements.of("PSP", [agreement("PSP", "BIZ")])
+    handler = msh.MessageServiceHandler(
+        agreements, f"sqlite:///{path}", listen="http://127.0.0.1:0/sms"
+    )
+
+    @handler.on("PS810FTRQ")
+    async def transfer(message: msh.Message) -> msh.Reply:
+        return msh.Reply("PSPPM0000I")
+
+    async with handler:
+        print(f"listening on {handler.url}", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1]))
