@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -12,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
-from msh.catalog import STANDARD, Catalog, StatusCode, schemas_folder
+from msh.catalog import STANDARD, Catalog, Meaning, StatusCode, schemas_folder
 from msh.errors import CatalogError, ConfigurationError, MshError
 from msh.message import is_identifier
 from msh.profile import Check, HeaderNames, Profile, Role, RoleCodes
@@ -22,6 +23,8 @@ from msh.toml import Place
 #: How messages of an agreement are protected. Later kinds join this list.
 PROTECTIONS = ("none",)
 _DAY = timedelta(days=1)
+_MEANT = {Check.DONE: Meaning.DONE, Check.SYSTEM_ERROR: Meaning.SYSTEM_ERROR}
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
             tables.problem(peer, "a party id is 1 to 64 visible ASCII characters")
         elif peer == own:
             tables.problem(peer, "is this party itself; an agreement is with another one")
-        elif profile is not None:
+        else:
             agreement = _agreement(tables.table(peer), own, role, peer, profile, retention)
             if agreement is not None:
                 agreements.append(agreement)
@@ -124,12 +127,20 @@ def _listen(place: Place, profile: Profile | None) -> str | None:
     if place.missing:
         return None
     url = place.text("url")
-    parts = urlsplit(url) if url else None
-    if parts is not None and (parts.scheme != "http" or not parts.hostname or not parts.path):
+    if url and not (_is_url(url, "http") and urlsplit(url).path):
         path = profile.path if profile else "/sms"
         place.problem("url", f"{url!r}: an address such as http://127.0.0.1:8710{path} is wanted")
     place.finish()
     return url or None
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    """Whether ``text`` has one of ``schemes``, a host and a port, if any, that can be."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 0) < 65536
+    except ValueError:
+        return False
 
 
 def _retention(place: Place) -> Retention:
@@ -148,15 +159,13 @@ def _agreement(
     own: str,
     own_role: Role | None,
     peer: str,
-    profile: Profile,
+    profile: Profile | None,
     retention: Retention,
 ) -> Agreement | None:
     role = place.choice("role", Role)
     endpoint = place.text("endpoint", default="")
-    if endpoint:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            place.problem("endpoint", f"{endpoint!r}: an http or https URL is wanted")
+    if endpoint and not _is_url(endpoint, "http", "https"):
+        place.problem("endpoint", f"{endpoint!r}: an http or https URL is wanted")
     place.choice("protection", PROTECTIONS)
     sends = _services(place, "sends", profile)
     accepts = _services(place, "accepts", profile)
@@ -168,12 +177,13 @@ def _agreement(
     handling = _handling(place.table("handling", optional=True), inbound)
     live = place.number("time_to_live", default=3600.0, least=0, most=400 * 86400)
     skew = place.number("clock_skew", default=300.0, least=0, most=86400)
-    size = place.whole("max_bytes", default=profile.max_bytes, least=1024, most=profile.max_bytes)
+    most = profile.max_bytes if profile else 1_048_576
+    size = place.whole("max_bytes", default=most, least=1024, most=most)
     time_to_live = timedelta(seconds=live) if live else None
     _require_kept(place, "outbound", outbound, retention, time_to_live)
     _require_kept(place, "inbound", inbound, retention, None)
     place.finish()
-    if role is None or own_role is None:
+    if role is None or own_role is None or profile is None:
         return None
     return Agreement(
         own=own,
@@ -195,8 +205,10 @@ def _agreement(
     )
 
 
-def _services(place: Place, name: str, profile: Profile) -> frozenset[str]:
+def _services(place: Place, name: str, profile: Profile | None) -> frozenset[str]:
     services = place.texts(name)
+    if profile is None:
+        return frozenset(services)
     for service in services:
         row = profile.catalog.services.get(service)
         if row is None:
@@ -333,8 +345,12 @@ def read_profile(folder: Path | Traversable) -> Profile:
         path=place.text("path", default="/sms"),
         max_bytes=place.whole("max_bytes", default=1_048_576, least=1024, most=1 << 30),
     )
-    if ":" not in profile.namespace and not place.problems:
+    if profile.namespace and not _ABSOLUTE.fullmatch(profile.namespace):
         place.problem("namespace", f"{profile.namespace!r}: an absolute URI is wanted")
+    if profile.prefix.lower().startswith("xml"):
+        place.problem("prefix", f"{profile.prefix!r}: XML keeps prefixes that begin with xml")
+    if not profile.path.startswith("/"):
+        place.problem("path", f"{profile.path!r}: must begin with /")
     place.finish()
     if place.problems:
         raise ConfigurationError(str(file), place.problems)
@@ -347,24 +363,40 @@ def _roles(place: Place, catalog: Catalog) -> Mapping[Role, RoleCodes]:
         table = place.table(role)
         by_check = {}
         for check in Check:
-            text = table.text(check, default="" if check is Check.UNREACHABLE else None)
-            if not text:
-                continue
-            try:
-                by_check[check] = StatusCode.parse(text)
-            except MshError as error:
-                table.problem(check, str(error))
-            else:
-                if text not in catalog.statuses:
-                    table.problem(check, f"{text} is not in this profile's statuses.json")
-        roles[role] = RoleCodes(by_check, frozenset(_sources(table)))
+            optional = check is Check.UNREACHABLE
+            text = table.text(check, default="" if optional else None)
+            if text:
+                code = _code(table, check, text, catalog)
+                if code is not None:
+                    by_check[check] = code
+            elif not (optional or table.missing or table.problems_below(check)):
+                table.problem(check, "is empty; a status code is wanted")
+        sources = _sources(table)
+        for check, code in by_check.items():
+            if sources and code.source not in sources:
+                table.problem(check, f"{code} is of another source than {' or '.join(sources)}")
+        roles[role] = RoleCodes(by_check, frozenset(sources))
         table.finish()
     place.finish()
     return roles
 
 
-def _sources(place: Place) -> Iterable[str]:
+def _code(place: Place, check: Check, text: str, catalog: Catalog) -> StatusCode | None:
+    try:
+        code = StatusCode.parse(text)
+    except MshError as error:
+        place.problem(check, str(error))
+        return None
+    if text not in catalog.statuses:
+        place.problem(check, f"{text} is not in this profile's statuses.json")
+    means = _MEANT.get(check, code.meaning)
+    if code.meaning is not means:
+        place.problem(check, f"{text} means {code.meaning}; a code that means {means} is wanted")
+    return code
+
+
+def _sources(place: Place) -> list[str]:
     sources = place.texts("sources")
-    if not sources or not set(sources) <= {"PM", "BK"}:
+    if not place.missing and not (sources and set(sources) <= {"PM", "BK"}):
         place.problem("sources", "must hold PM, BK or both: whose codes this role answers with")
     return sources

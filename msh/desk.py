@@ -7,6 +7,7 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from msh.agreement import Agreement
 from msh.message import Message, Reply
@@ -14,6 +15,14 @@ from msh.store import Claim, StoredReply
 
 #: A registered handler: plain or async, from the request to the reply.
 HandlerFunction = Callable[[Message], Reply | Awaitable[Reply]]
+
+
+@lru_cache(maxsize=1024)
+def is_async(function: HandlerFunction) -> bool:
+    """Whether ``function`` runs on the event loop, where a run really ends when it is cancelled."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  # an object with an async __call__
+    )
 
 
 class Desk:
@@ -78,8 +87,8 @@ class Desk:
 
     async def call(self, function: HandlerFunction, message: Message) -> Reply:
         """Run a handler: async ones on the loop, plain ones in this agreement's own threads."""
-        if inspect.iscoroutinefunction(function):
-            result = await function(message)
+        if is_async(function):
+            result = await function(message)  # type: ignore[misc]  # known to be a coroutine
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(
@@ -93,11 +102,6 @@ class Desk:
         if not isinstance(result, Reply):
             raise TypeError(f"a handler must return msh.Reply, not {type(result).__name__}")
         return result
-
-    @staticmethod
-    def stoppable(function: HandlerFunction) -> bool:
-        """Whether a run of ``function`` really ends when it is cancelled."""
-        return inspect.iscoroutinefunction(function)
 
     def close(self) -> None:
         """Let the threads go; a plain handler that still runs cannot be interrupted."""

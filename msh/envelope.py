@@ -6,9 +6,11 @@ decided by the agreement's protection.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from xml.sax.saxutils import escape
 
 from lxml import etree
@@ -16,7 +18,7 @@ from lxml import etree
 from msh.catalog import StatusCode
 from msh.errors import CatalogError, InvalidBody, MalformedMessage, UsageError
 from msh.message import Message
-from msh.profile import Profile
+from msh.profile import HeaderNames, Profile
 from msh.xml import STANDARD_SHAPE, Element, Shape, canonical
 from msh.xml import parse as parse_xml
 
@@ -24,6 +26,12 @@ SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _ENVELOPE, _HEADER, _BODY = (f"{{{SOAP}}}{name}" for name in ("Envelope", "Header", "Body"))
 _MUST_UNDERSTAND = f"{{{SOAP}}}mustUnderstand"
 _ACTOR = f"{{{SOAP}}}actor"
+# Whoever reads an Envelope first is meant by this actor (SOAP 1.1, 4.2.2), and by none.
+_HERE = (None, "", "http://schemas.xmlsoap.org/soap/actor/next")
+_SPACE = " \t\r\n"  # what XML calls white space
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +46,34 @@ class Parsed:
 def serialise(message: Message, profile: Profile) -> bytes:
     """The wire bytes of ``message``, unprotected."""
     names, prefix = profile.names, profile.prefix
-    fields = [
-        (names.service, message.service),
-        (names.message_id, message.message_id),
-        (names.ref_to, message.ref_to),
-        (names.sender, message.sender),
-        (names.receiver, message.receiver),
-        (names.timestamp, _written(message.timestamp)),
-        (names.expires, _written(message.expires) if message.expires else None),
-        (names.status, str(message.status) if message.status else None),
-        (names.status_text, message.status_text or None),
+
+    def field(name: str, value: str) -> str:
+        return f"<{prefix}:{name}>{value}</{prefix}:{name}>"
+
+    header = [
+        field(names.service, _escaped(message.service)),
+        field(names.message_id, _escaped(message.message_id)),
     ]
-    header = "".join(
-        f"<{prefix}:{name}>{_escaped(value)}</{prefix}:{name}>"
-        for name, value in fields
-        if value is not None
-    )
+    if message.ref_to is not None:
+        header.append(field(names.ref_to, _escaped(message.ref_to)))
+    header.append(field(names.sender, _escaped(message.sender)))
+    header.append(field(names.receiver, _escaped(message.receiver)))
+    header.append(field(names.timestamp, _written(message.timestamp)))
+    if message.expires is not None:
+        header.append(field(names.expires, _written(message.expires)))
+    if message.status is not None:
+        header.append(field(names.status, str(message.status)))
+    if message.status_text:
+        header.append(field(names.status_text, _escaped(message.status_text)))
     block = f"{prefix}:{names.block}"
+    soap = _free_prefix(message.body)
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<soap:Envelope xmlns:soap="{SOAP}"><soap:Header>'
-        f"<{block} xmlns:{prefix}={_quoted(profile.namespace)}>{header}</{block}>"
-        "</soap:Header><soap:Body>"
+        f'<{soap}:Envelope xmlns:{soap}="{SOAP}"><{soap}:Header>'
+        f"<{block} xmlns:{prefix}={_quoted(profile.namespace)}>{''.join(header)}</{block}>"
+        f"</{soap}:Header><{soap}:Body>"
     )
-    return head.encode() + message.body + b"</soap:Body></soap:Envelope>"
+    return head.encode() + message.body + f"</{soap}:Body></{soap}:Envelope>".encode()
 
 
 def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
@@ -92,7 +104,7 @@ def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
             ),
             status=StatusCode.parse(values[names.status]) if names.status in values else None,
             status_text=values.get(names.status_text, ""),
-            body=_body(body, wire, profile),
+            body=_body(block, body, wire, profile),
         )
     except (UsageError, CatalogError):
         raise MalformedMessage(
@@ -105,17 +117,23 @@ def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
 def normal_body(body: bytes | str | Element, shape: Shape = STANDARD_SHAPE) -> bytes:
     """A caller's body in the normal form of `Message`: one element, canonical, or nothing.
 
-    Raises `InvalidBody` with the reason.
+    Prefixes are kept although only content may use them (xsi:type); a default namespace is kept
+    where an element is in it. Raises `InvalidBody` with the reason.
     """
     if isinstance(body, str):
-        body = body.encode()
+        try:
+            body = body.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidBody(
+                f"the body cannot be sent: character {error.start} is half of a pair"
+            ) from None
     elif not isinstance(body, bytes):
         body = etree.tostring(body, with_tail=False)
     if not body.strip():
         return b""
     try:
-        root = parse_xml(body, shape)
-        return canonical(root, _prefixes(root, body.count(b"xmlns"), frozenset({SOAP})))
+        root = parse_xml(body, _within_envelope(shape))
+        return canonical(root, _prefixes(root, body.count(b"xmlns") - len(root.nsmap)))
     except MalformedMessage as error:
         raise InvalidBody(f"the body cannot be sent: {error.reason}") from None
 
@@ -159,7 +177,7 @@ def _header_block(header: Element, profiles: Mapping[str, Profile]) -> tuple[Ele
             if found:
                 raise MalformedMessage("the header block stands twice")
             found = block, profile
-        elif block.get(_MUST_UNDERSTAND) in ("1", "true") and _ACTOR not in block.attrib:
+        elif block.get(_MUST_UNDERSTAND) in ("1", "true") and block.get(_ACTOR) in _HERE:
             raise MalformedMessage("a header block that must be understood is not known here")
     if not found:
         raise MalformedMessage("no header block of a profile known here")
@@ -169,6 +187,7 @@ def _header_block(header: Element, profiles: Mapping[str, Profile]) -> tuple[Ele
 def _values(block: Element, profile: Profile) -> dict[str, str]:
     """The header's values by local name, trimmed (the published sample has stray spaces)."""
     values: dict[str, str] = {}
+    known = _element_names(profile.names)
     start = f"{{{profile.namespace}}}"
     if _has_text(block):
         raise MalformedMessage("text stands between the header's elements")
@@ -177,9 +196,11 @@ def _values(block: Element, profile: Profile) -> dict[str, str]:
         if not tag.startswith(start) or len(element):
             raise MalformedMessage("the header holds an element that is not the profile's")
         name = tag[len(start) :]
+        if name not in known:
+            raise MalformedMessage("the header holds an element that is not the profile's")
         if name in values:
             raise MalformedMessage("a header element stands twice")
-        values[name] = (element.text or "").strip()
+        values[name] = (element.text or "").strip(_SPACE)
     return values
 
 
@@ -190,35 +211,66 @@ def _required(values: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _body(body: Element, wire: bytes, profile: Profile) -> bytes:
+def _body(block: Element, body: Element, wire: bytes, profile: Profile) -> bytes:
     children = list(body)
     if not children:
         return b""
     if len(children) > 1:
         raise MalformedMessage("the Body holds more than one element")
-    ours = frozenset({SOAP, profile.namespace})
-    return canonical(children[0], _prefixes(children[0], wire.count(b"xmlns"), ours))
+    element = children[0]
+    # Each prefix in scope was declared once at least; any further declaration may be in the body.
+    further = wire.count(b"xmlns") - len(element.nsmap.keys() | block.nsmap.keys())
+    return canonical(element, _prefixes(element, further, (SOAP, profile.namespace)))
 
 
-def _prefixes(element: Element, declarations: int, ours: frozenset[str]) -> list[str]:
+def _prefixes(element: Element, further: int, envelope: tuple[str, ...] = ()) -> list[str]:
     """Prefixes whose declarations must stay with the body, since its text may use them (xsi:type).
 
-    ``declarations`` is how often ``xmlns`` stands in the bytes: only where that is more than the
-    envelope's and the body element's own can there be any further in.
+    ``further`` is at least the number of declarations inside ``element`` or hidden by others;
+    ``envelope`` are the namespaces of what lies around it, which its text does not use.
     """
-    inherited = element.nsmap
-    prefixes = {prefix for prefix, uri in inherited.items() if prefix and uri not in ours}
-    if declarations > len(inherited) + 1:
+    parent = element.getparent()
+    outer = {} if parent is None else parent.nsmap
+    prefixes = {
+        prefix
+        for prefix, uri in element.nsmap.items()
+        if prefix and not (uri in envelope and outer.get(prefix) == uri)
+    }
+    if further:
         for _, (prefix, _uri) in etree.iterwalk(element, events=("start-ns",)):
             prefixes.add(prefix)
         prefixes.discard("")
     return sorted(prefixes)
 
 
+def _free_prefix(body: bytes) -> str:
+    """A prefix for the Envelope that ``body`` does not declare, so that none of it is lost."""
+    prefix = "soap"
+    while f"xmlns:{prefix}=".encode() in body:
+        prefix += "-env"
+    return prefix
+
+
+@lru_cache(maxsize=64)
+def _within_envelope(shape: Shape) -> Shape:
+    """What a body may have, so that the message around it is still within ``shape``."""
+    return replace(
+        shape,
+        depth=max(shape.depth - 2, 1),
+        elements=shape.elements - 3 - len(fields(HeaderNames)),
+        namespaces=shape.namespaces - 2,
+    )
+
+
+@lru_cache(maxsize=64)
+def _element_names(names: HeaderNames) -> frozenset[str]:
+    return frozenset(getattr(names, f.name) for f in fields(names)) - {names.block}
+
+
 def _has_text(element: Element) -> bool:
-    if element.text and not element.text.isspace():
+    if element.text and element.text.strip(_SPACE):
         return True
-    return any(child.tail and not child.tail.isspace() for child in element)
+    return any(child.tail and child.tail.strip(_SPACE) for child in element)
 
 
 def _written(moment: datetime) -> str:
@@ -227,18 +279,25 @@ def _written(moment: datetime) -> str:
 
 
 def _read(text: str, name: str) -> datetime:
+    """A date and time of XML Schema, with its zone."""
+    found = _MOMENT.fullmatch(text)
+    if found and not found[2]:
+        raise MalformedMessage(f"{name} has no time zone")
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise MalformedMessage(f"{name} has no time zone")
-        return moment.astimezone(UTC)
+        if found:
+            return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedMessage(f"{name} is not a date and time") from None
+        pass
+    raise MalformedMessage(f"{name} is not a date and time")
+
+
+_MARKUP = re.compile(r"[<>&\r]")
 
 
 def _escaped(text: str) -> str:
-    return escape(text, {"\r": "&#13;"})
+    return escape(text, {"\r": "&#13;"}) if _MARKUP.search(text) else text
 
 
+@lru_cache(maxsize=64)
 def _quoted(text: str) -> str:
     return '"' + escape(text, {'"': "&quot;"}) + '"'

@@ -18,6 +18,7 @@ from msh.errors import UsageError
 
 #: What a message id or a party id may be: visible ASCII, no white space.
 IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def is_identifier(text: str) -> bool:
@@ -30,6 +31,8 @@ class Message:
     """One SMS message: the header's values and the body (TDCC PSP 9.1, 9.7.5).
 
     ``timestamp`` and ``expires`` are aware datetimes in UTC. ``status`` is set on replies only.
+    White space around ``status_text`` is dropped, as it is from whatever the header holds; raises
+    `UsageError` for values that no message can have.
     """
 
     service: str
@@ -54,6 +57,15 @@ class Message:
         for moment in (self.timestamp, self.expires):
             if moment is not None and moment.tzinfo is not UTC:
                 raise UsageError(f"{self.message_id}: timestamp and expires must be in UTC")
+        if self.status_text:
+            self._require_text()
+
+    def _require_text(self) -> None:
+        if odd := _NOT_XML.search(self.status_text):
+            raise UsageError(
+                f"{self.message_id}: status_text holds U+{ord(odd[0]):04X}, which no XML may hold"
+            )
+        object.__setattr__(self, "status_text", self.status_text.strip(" \t\r\n"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from msh.agreement import Agreement, Agreements
 from msh.catalog import StatusCode
 from msh.clock import Clock
-from msh.desk import Desk, HandlerFunction
+from msh.desk import Desk, HandlerFunction, is_async
 from msh.envelope import Parsed, fault, normal_body, parse, serialise
 from msh.errors import (
     CatalogError,
@@ -84,7 +84,7 @@ class Receiver:
         self._late = late
         self._queued = queued
         self._desks = {agreement.peer: Desk(agreement) for agreement in agreements}
-        self._pending: dict[int, asyncio.Future[StoredReply | None]] = {}
+        self._pending: dict[int, list[asyncio.Future[StoredReply | None]]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = False
         #: Refusals given before authentication, by reason: counted, never stored.
@@ -175,8 +175,10 @@ class Receiver:
             reply: StoredReply | None = None
             try:
                 if pending is not None:
+                    waiter = asyncio.get_running_loop().create_future()
+                    pending.append(waiter)
                     async with self._clock.timeout(until):
-                        reply = await asyncio.shield(pending)
+                        reply = await waiter
                 elif self._clock.now() < until:
                     await self._clock.sleep_until(min(until, self._clock.now() + LOOK_AGAIN))
                 else:
@@ -273,28 +275,24 @@ class Receiver:
     ) -> None:
         """Handle in a task of its own, which outlives the connection that brought the message."""
         reception = work.claim.reception
-        pending = self._pending[reception] = asyncio.get_running_loop().create_future()
+        self._pending[reception] = []
         desk.claims[reception] = work.claim
         task = asyncio.create_task(self._handle(desk, message, work, refusal, placed=placed))
         desk.tasks[reception] = task
-        task.add_done_callback(lambda task: self._ended(desk, reception, pending, task))
+        task.add_done_callback(lambda task: self._ended(desk, reception, task))
 
-    def _ended(
-        self,
-        desk: Desk,
-        reception: int,
-        pending: asyncio.Future[StoredReply | None],
-        task: asyncio.Task[StoredReply | None],
-    ) -> None:
-        if desk.tasks.get(reception) is task:
-            del desk.tasks[reception], desk.claims[reception], self._pending[reception]
-        if task.cancelled():
-            pending.set_result(None)
-        elif (error := task.exception()) is not None:
-            _log.critical("a defect in msh itself", exc_info=error)
-            pending.set_result(None)
-        else:
-            pending.set_result(task.result())
+    def _ended(self, desk: Desk, reception: int, task: asyncio.Task[StoredReply | None]) -> None:
+        del desk.tasks[reception], desk.claims[reception]
+        reply = None
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                _log.critical("a defect in msh itself", exc_info=error)
+            else:
+                reply = task.result()
+        for waiter in self._pending.pop(reception):
+            if not waiter.done():
+                waiter.set_result(reply)
 
     async def _handle(
         self, desk: Desk, message: Message, work: Work, refusal: Refusal | None, *, placed: bool
@@ -322,7 +320,7 @@ class Receiver:
             _log.error("%s: %s", message.message_id, error)
         except asyncio.CancelledError:
             # A plain handler's thread cannot be stopped, so its work stays leased until it ends.
-            if not placed or desk.stoppable(self._handlers[message.service]):
+            if not placed or is_async(self._handlers[message.service]):
                 now = self._clock.now()
                 with suppress(StoreError):
                     await self._store.release(claim, now, now, "the process was stopped")
@@ -510,7 +508,8 @@ class Receiver:
                     ):
                         message = parse(work.wire, self._profiles).message
                         refusal = judge(Judged(message, agreement, work.received))
-                        self._begin(desk, message, work, refusal, placed=False)
+                        if work.claim.reception not in desk.tasks:
+                            self._begin(desk, message, work, refusal, placed=False)
             except StoreError as error:
                 _log.error("cannot take over work of %s: %s", agreement.peer, error)
             await self._clock.sleep_until(now + pause)

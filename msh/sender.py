@@ -82,6 +82,7 @@ class Sender:
         self._clock = clock
         self._wake = {agreement.peer: asyncio.Event() for agreement in agreements}
         self._workers: list[asyncio.Task[None]] = []
+        self._stopping = False
         self._under_way: set[asyncio.Task[None]] = set()
         self._settlements: WeakValueDictionary[str, Settlement] = WeakValueDictionary()
 
@@ -197,8 +198,9 @@ class Sender:
 
         What did not end by then is in doubt until its next attempt, as after a crash.
         """
-        for worker in self._workers:
-            worker.cancel()
+        self._stopping = True
+        for wake in self._wake.values():
+            wake.set()  # not cancelled: what a claim has leased must be known here
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
         if self._under_way:
@@ -246,7 +248,7 @@ class Sender:
         """Claim what is due, as much as the agreement may have under way, and wait for more."""
         wake = self._wake[agreement.peer]
         mine: set[asyncio.Task[None]] = set()
-        while True:
+        while not self._stopping:
             wake.clear()
             free = agreement.limits.sending - len(mine)
             found = Outbounds((), None)
@@ -263,6 +265,8 @@ class Sender:
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 task.add_done_callback(lambda _: wake.set())
+            if self._stopping:
+                break
             if free > 0 and len(found.work) < free:
                 await self._woken_by(wake, found.next_due)
             else:

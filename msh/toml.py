@@ -45,7 +45,8 @@ class Place:
 
     def problems_below(self, key: str) -> bool:
         """Whether a mistake was noted at ``key`` or under it."""
-        return any(problem.startswith(self._at(key)) for problem in self.problems)
+        at = self._at(key)
+        return any(problem.startswith((f"{at}: ", f"{at}.")) for problem in self.problems)
 
     def table(self, key: str, *, optional: bool = False) -> Place:
         """The table at ``key``."""
@@ -82,7 +83,9 @@ class Place:
     def identifier(self, key: str, *, longest: int) -> str:
         """A party id."""
         value = self.text(key)
-        if value and not (re.fullmatch(r"[\x21-\x7e]+", value) and len(value) <= longest):
+        if isinstance(self._content.get(key), str) and not (
+            re.fullmatch(r"[\x21-\x7e]+", value) and len(value) <= longest
+        ):
             self.problem(key, f"{value!r}: must be 1 to {longest} visible ASCII characters")
         return value
 

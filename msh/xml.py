@@ -20,6 +20,8 @@ from msh.errors import MalformedMessage
 Element = etree._Element
 
 _DECLARED = re.compile(rb"\A\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']*)[\"']")
+# libxml2 writes namespace names into canonical XML as they are, which loses these or worse.
+_ODD = re.compile('[&<"\x00-\x1f]')
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -27,7 +29,9 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 class Shape:
     """The largest shape that is read: counts and lengths, not bytes.
 
-    ``namespaces`` counts declarations in scope at once; the rest speaks for itself."""
+    ``namespaces`` counts declarations in scope at once, and different prefixes in all; ``name``
+    is for the names of elements and attributes and for prefixes. The rest speaks for itself.
+    """
 
     depth: int = 32
     elements: int = 60_000
@@ -36,8 +40,8 @@ class Shape:
     name: int = 128
 
     def __post_init__(self) -> None:
-        if not 8 <= self.depth <= 200:
-            raise ValueError(f"depth {self.depth}: must be from 8 to 200")
+        if not 1 <= self.depth <= 200:  # the parser itself ends at 256
+            raise ValueError(f"depth {self.depth}: must be from 1 to 200")
 
 
 STANDARD_SHAPE = Shape()
@@ -94,21 +98,27 @@ def _place(error: Exception) -> str:
 
 
 def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
-    if _COMMENT_OR_INSTRUCTION(root):
+    # What the bytes can hold at most is counted first, in C; the tree is walked only for a message
+    # that could be over a limit, so an ordinary one costs next to nothing.
+    instructions = xml.count(b"<?") > xml.startswith(b"<?xml ")
+    if (instructions or b"<!" in xml) and _COMMENT_OR_INSTRUCTION(root):
         raise MalformedMessage("comments and processing instructions are not allowed")
     if _deeper_than(shape.depth)(root):
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
-    # A count of the bytes bounds the exact one from above and costs next to nothing, so an
-    # ordinary message is walked once, for its names.
-    many_elements = xml.count(b"<") > shape.elements
-    many_attributes = xml.count(b"=") > shape.attributes
-    if xml.count(b"xmlns") > shape.namespaces:
-        _require_few_namespaces(root, shape.namespaces)
+    long = max(map(len, xml.split(b"<"))) > shape.name
+    # Only a reference or single quotes can bring odd characters into a namespace name.
+    if long or xml.count(b"xmlns") > shape.namespaces or b"&" in xml or b"'" in xml:
+        _require_namespaces(root, shape)
+    if long or xml.count(b"<") > shape.elements or xml.count(b"=") > shape.attributes:
+        _require_elements(root, shape)
+
+
+def _require_elements(root: Element, shape: Shape) -> None:
     for number, element in enumerate(root.iter(), 1):
-        if many_elements and number > shape.elements:
+        if number > shape.elements:
             raise MalformedMessage(f"more than {shape.elements} elements")
         _require_short(element.tag, shape.name)
-        if many_attributes and len(element.attrib) > shape.attributes:
+        if len(element.attrib) > shape.attributes:
             raise MalformedMessage(f"more than {shape.attributes} attributes on one element")
         for name in element.attrib:
             _require_short(str(name), shape.name)
@@ -119,12 +129,24 @@ def _require_short(name: str, limit: int) -> None:
         raise MalformedMessage(f"a name longer than {limit} characters")
 
 
-def _require_few_namespaces(root: Element, limit: int) -> None:
+def _require_namespaces(root: Element, shape: Shape) -> None:
     in_scope = 0
-    for event, _ in etree.iterwalk(root, events=("start-ns", "end-ns")):
-        in_scope += 1 if event == "start-ns" else -1
-        if in_scope > limit:
-            raise MalformedMessage(f"more than {limit} namespaces in scope at once")
+    # A canonicaliser looks every prefix of its inclusive list up at every element.
+    prefixes: set[str] = set()
+    for event, declared in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        if event == "end-ns":
+            in_scope -= 1
+            continue
+        in_scope += 1
+        prefix, name = declared
+        prefixes.add(prefix)
+        _require_short(prefix, shape.name)
+        if _ODD.search(name):
+            raise MalformedMessage("a namespace name holds a character that would be escaped")
+        if in_scope > shape.namespaces:
+            raise MalformedMessage(f"more than {shape.namespaces} namespaces in scope at once")
+        if len(prefixes) > shape.namespaces:
+            raise MalformedMessage(f"more than {shape.namespaces} namespace prefixes")
 
 
 @lru_cache(maxsize=64)

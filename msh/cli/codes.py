@@ -82,7 +82,11 @@ def codes(
     ctx: typer.Context,
     table: Annotated[
         Table | None,
-        typer.Argument(help="Which table; all of them without it.", show_default=False),
+        typer.Argument(
+            metavar="TABLE",
+            help=f"One of {', '.join(Table)}; without it, all.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,

@@ -102,7 +102,6 @@ async def text_of_reply(
 
 def row(subject: Delivery | Reception, catalog: Catalog) -> dict[str, Any]:
     """A message as one row of `msh list --json`."""
-    outbound = isinstance(subject, Delivery)
     common: dict[str, Any] = {
         "message_id": subject.message_id,
         "direction": str(direction_of(subject)),
@@ -118,7 +117,8 @@ def row(subject: Delivery | Reception, catalog: Catalog) -> dict[str, Any]:
         "due": iso(subject.due),
         "purged": subject.purged,
     }
-    if outbound:
+    own: dict[str, Any]
+    if isinstance(subject, Delivery):
         own = {
             "key": subject.key,
             "attempts": subject.attempts,

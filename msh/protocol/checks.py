@@ -76,7 +76,8 @@ def judge(judged: Judged) -> Refusal | None:
 
 def past_time_to_live(expires: datetime | None, agreement: Agreement, now: datetime) -> bool:
     """Whether no further run may begin: looked at again before each run of a handler."""
-    return expires is not None and expires + agreement.clock_skew <= now
+    # The moments are the peer's: adding to the latest one there is would overflow.
+    return expires is not None and expires <= now - agreement.clock_skew
 
 
 class Request(Protocol):

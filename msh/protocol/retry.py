@@ -39,11 +39,12 @@ def plan(reliability: Reliability, attempt: int, first: datetime, now: datetime)
     stop = reliability.stop or stop_after_attempt(reliability.resends + 1)
     end = now + reliability.timeout
     state = _call_state(attempt, (end - first).total_seconds())
+    # tenacity's order: some strategies stop by what the wait would be (stop_before_delay).
+    pause = min(max(float(wait(state)), 0.0), _LONGEST)
+    state.upcoming_sleep = pause
     if stop(state):
         return Plan(end, last=True)
-    pause = float(wait(state))
-    state.upcoming_sleep = pause
-    return Plan(end + timedelta(seconds=min(max(pause, 0.0), _LONGEST)), last=False)
+    return Plan(end + timedelta(seconds=pause), last=False)
 
 
 def schedule(reliability: Reliability, first: datetime, limit: int = 1000) -> list[datetime]:

@@ -145,7 +145,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """A delivery that is yours to work on. ``wire`` is the stored form, None before the first."""
+    """A delivery that is yours to work on. ``wire`` is the stored form, None before the first;
+    with a form, which holds it, ``body`` may be empty.
+    """
 
     delivery: Delivery
     token: int
@@ -156,7 +158,10 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class Outbounds:
-    """What `Store.claim` gives: work, and when more falls due (None: nothing is waiting)."""
+    """What `Store.claim` gives: work, and when more falls due (None: nothing is waiting).
+
+    ``next_due`` may be too early, so that the caller asks in vain, but never too late.
+    """
 
     work: tuple[Outbound, ...]
     next_due: datetime | None
@@ -255,7 +260,8 @@ class Store(Protocol):
     async def answer(self, claim: Claim, answer: Answer, now: datetime) -> StoredReply:
         """Store the reply, the writes of its ``apply`` and its ``then`` as one.
 
-        Raises `ClaimLost`, or whatever ``apply`` raises; then nothing was written.
+        Raises `ClaimLost`, `ApplyFailed`, or `KeyReused` for one of ``then``; then nothing was
+        written and the claim is as it was.
         """
         ...
 
@@ -268,7 +274,10 @@ class Store(Protocol):
         ...
 
     async def answer_parked(self, reception: int, answer: Answer, now: datetime) -> StoredReply:
-        """Answer a parked reception; if it is answered already, that answer."""
+        """Answer a parked reception; if it is answered already, that answer.
+
+        Raises as `answer` does; `ClaimLost` means that it is not parked.
+        """
         ...
 
     async def take_over(
@@ -280,7 +289,8 @@ class Store(Protocol):
     async def keep_form(self, reception: int, key: str, wire: bytes, *, over: str = "") -> bytes:
         """Keep the protected form of a reply; returns the one that was first.
 
-        A kept form whose key is ``over`` (retired) is replaced.
+        A kept form whose key is ``over`` (retired) is replaced. Raises `UnknownMessage` where no
+        reply is stored.
         """
         ...
 
@@ -335,7 +345,10 @@ class Store(Protocol):
         sent: bool,
         reconnected: bool,
     ) -> None:
-        """End the attempt without an answer; unless ``sent``, clear its *may have arrived*."""
+        """End the attempt without an answer; unless ``sent``, clear its *may have arrived*.
+
+        Raises `ClaimLost`, also if a reply or a result has ended the attempt meanwhile.
+        """
         ...
 
     async def record_reply(
@@ -380,7 +393,10 @@ class Store(Protocol):
         ...
 
     async def request_wire(self, delivery: int) -> tuple[bytes, bytes | None] | None:
-        """The body and the stored form of a delivery, while its content is kept."""
+        """The body and the stored form of a delivery, while its content is kept.
+
+        Once there is a form, which holds it, the body may be empty.
+        """
         ...
 
     async def delivery_reply(self, delivery: int) -> bytes | None:

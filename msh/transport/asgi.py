@@ -38,7 +38,7 @@ def asgi_app(
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await _lifespan(receive, send, in_hand)
         elif scope["type"] == "http":
             await _send(send, await answer(scope, receive))
 
@@ -109,9 +109,11 @@ async def _is_ready(ready: Callable[[], Awaitable[bool]]) -> bool:
     return False
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: Receive, send: Send, in_hand: set[asyncio.Task[Any]]) -> None:
     while True:
         event = await receive()
+        if event["type"] == "lifespan.shutdown" and in_hand:
+            await asyncio.wait(in_hand)
         await send({"type": f"{event['type']}.complete"})
         if event["type"] == "lifespan.shutdown":
             return

@@ -62,6 +62,8 @@ def refuse_head(
 
     ``header`` gives all values of a header by its lower-case name.
     """
+    if path in (LIVE, READY):
+        return Answer(405, headers=(("Allow", "GET"),), close=True)
     if path != own_path:
         return Answer(404, close=True)
     if method != "POST":
@@ -76,6 +78,8 @@ def refuse_head(
     lengths = header("content-length")
     if lengths and (len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit())):
         return Answer(400, close=True)
+    if any(value.strip().lower() != "100-continue" for value in header("expect")):
+        return Answer(417, close=True)
     if lengths and (len(lengths[0]) > 12 or int(lengths[0]) > limits.max_bytes):
         return TOO_LARGE
     return None
@@ -87,7 +91,8 @@ def _is_xml(values: Sequence[str]) -> bool:
     kind, *parameters = (part.strip().lower() for part in values[0].split(";"))
     if kind != "text/xml":
         return False
-    charsets = [p.partition("=")[2].strip("\"' ") for p in parameters if p.startswith("charset")]
+    named = [parameter.partition("=") for parameter in parameters]
+    charsets = [value.strip("\"' ") for name, _, value in named if name.strip() == "charset"]
     return all(charset in ("utf-8", "utf8") for charset in charsets)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, cast
+from weakref import WeakSet
 
 from msh.errors import ApplyFailed
 from msh.store.base import Apply
@@ -68,41 +69,58 @@ _STORE_FAILED = frozenset(
 )
 
 
-class LentConnection(sqlite3.Connection):
-    """The store's connection. While ``lent`` to a caller's code it is neither closed nor freed
-    from its guard.
+class StoreConnection(sqlite3.Connection):
+    """The store's own connection, which becomes a `LentConnection` while a caller has it."""
+
+
+class LentConnection(StoreConnection):
+    """The store's connection in a caller's hands: it is neither closed nor freed from its guard,
+    and it keeps account of the cursors it gives.
     """
 
-    lent = False
+    lent: WeakSet[sqlite3.Cursor]
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """A cursor that is closed when ``apply`` has ended."""
+        cursor = super().cursor(*arguments, **options)
+        self.lent.add(cursor)
+        return cursor
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """By a cursor as above."""
+        cursor: sqlite3.Cursor = self.cursor().execute(*arguments)
+        return cursor
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        """By a cursor as above."""
+        cursor: sqlite3.Cursor = self.cursor().executemany(*arguments)
+        return cursor
 
     def close(self) -> None:
-        """Close, unless it is lent."""
-        self._keep()
-        super().close()
+        """Refused."""
+        raise sqlite3.ProgrammingError("not authorized: the store closes its connection")
 
     def set_authorizer(self, *arguments: Any) -> None:
-        """Set the guard, unless it is lent."""
-        self._keep()
-        super().set_authorizer(*arguments)
-
-    def _keep(self) -> None:
-        if self.lent:
-            raise sqlite3.ProgrammingError("not authorized: the connection is the store's")
+        """Refused."""
+        raise sqlite3.ProgrammingError("not authorized: the store guards its connection")
 
 
-def run_guarded(connection: LentConnection, apply: Apply) -> None:
+def run_guarded(connection: StoreConnection, apply: Apply) -> None:
     """Call ``apply`` with the connection, on which no transaction can be begun, ended or undone.
 
     Savepoints of the caller's own are allowed; ours is out of reach, and so are our tables, other
     files, and settings. Raises `ApplyFailed` with the caller's error as its cause.
     """
     kept = connection.row_factory, connection.text_factory
+    # If a statement of theirs has the transaction rolled back (INSERT OR ROLLBACK), the driver
+    # wants to begin another one before the next write, and the guard refuses that.
+    connection.isolation_level = "DEFERRED"
     connection.set_authorizer(_authorize)
-    connection.lent = True
+    _lend(connection)
     try:
         apply(connection)
     except BaseException as error:  # whatever it is, it is the handler's failure and not ours
-        if isinstance(error, sqlite3.Error) and _code(error) in _STORE_FAILED:
+        if error_code(error) in _STORE_FAILED:
             raise
         hint = (
             " (it may write its own tables only, and not begin or end transactions)"
@@ -111,14 +129,27 @@ def run_guarded(connection: LentConnection, apply: Apply) -> None:
         )
         raise ApplyFailed(f"apply raised {type(error).__name__}{hint}") from error
     finally:
-        connection.lent = False
+        _take_back(connection)
         connection.set_authorizer(None)
         connection.row_factory, connection.text_factory = kept
     if not connection.in_transaction:
         raise ApplyFailed("apply had the transaction rolled back (by OR ROLLBACK?) and went on")
 
 
-def _code(error: sqlite3.Error) -> int:
+def _lend(connection: StoreConnection) -> None:
+    # Its class changes, so that the store's own calls cost nothing for it.
+    connection.__class__ = LentConnection
+    cast(LentConnection, connection).lent = WeakSet()
+
+
+def _take_back(connection: StoreConnection) -> None:
+    for cursor in list(cast(LentConnection, connection).lent):
+        cursor.close()  # a statement that was not read to its end bars the commit
+    connection.__class__ = StoreConnection
+
+
+def error_code(error: BaseException) -> int:
+    """SQLite's primary error code; 0 for any other error."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from msh.catalog import StatusCode
 from msh.errors import UnknownMessage
 from msh.message import Message
 from msh.protocol import digest as digests
 from msh.protocol.journal import Direction, Step
-from msh.protocol.reception import Event, Known, State, Verdict, decide, step
+from msh.protocol.reception import TRANSITIONS, Event, Known, State, Verdict, decide, step
 from msh.store.base import (
     Answer,
     Arrival,
@@ -30,7 +30,19 @@ from msh.store.sqlite.outbound import enqueue
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
 
-_COLUMNS = "id, sender, msg_id, service, state, token, runs, received"
+_RETURNED = "id, sender, msg_id, service, runs"
+#: The states in which a claim is held.
+_HELD = (State.CLAIMED, State.RUNNING)
+
+
+class _Row(NamedTuple):
+    """What the journal tells of a reception, and what a claim counts."""
+
+    id: int
+    sender: str
+    msg_id: str
+    service: str
+    runs: int
 
 
 def receive(
@@ -105,22 +117,28 @@ def _repeated(tx: Transaction, message: Message, digest: bytes, now: datetime) -
 
 def start(tx: Transaction, claim: Claim, now: datetime, lease: timedelta) -> Claim:
     """Raise the run number."""
-    row = _held(tx, claim)
-    run = row["runs"] + 1
-    _move(tx, row, Event.RUN_BEGUN, "runs = ?, lease = ?", run, to_micros(now + lease))
-    _journal_row(tx, now, Step.RUN_BEGUN, row, run=run)
-    return Claim(claim.reception, claim.token, run)
+    row = _move(tx, claim, Event.RUN_BEGUN, "runs = runs + 1, lease = ?", to_micros(now + lease))
+    _journal_row(tx, now, Step.RUN_BEGUN, row, run=row.runs)
+    return Claim(claim.reception, claim.token, row.runs)
 
 
 def extend(tx: Transaction, claim: Claim, now: datetime, lease: timedelta) -> None:
     """Move the lease's end."""
-    row = _held(tx, claim)
-    tx.execute("UPDATE reception SET lease = ? WHERE id = ?", (to_micros(now + lease), row["id"]))
+    cursor = tx.execute(
+        "UPDATE reception SET lease = ? WHERE id = ? AND token = ?"
+        " AND state IN ('claimed', 'running')",
+        (to_micros(now + lease), claim.reception, claim.token),
+    )
+    if not cursor.rowcount:
+        raise claim_lost(f"reception {claim.reception}")
 
 
 def answer(tx: Transaction, claim: Claim, reply: Answer, now: datetime) -> StoredReply:
     """Reply, the writes of ``apply`` and the follow-up messages, as one."""
-    return _answer(tx, _held(tx, claim), reply, now)
+    event = Event.SET_ASIDE if reply.set_aside else Event.ANSWER
+    sets = "status = ?, answered = ?, lease = NULL, due = NULL"
+    row = _move(tx, claim, event, sets, str(reply.status), to_micros(now))
+    return _answered(tx, row, reply, now)
 
 
 def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime) -> StoredReply:
@@ -128,21 +146,25 @@ def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime)
     earlier = reply_of(tx, reception)
     if earlier is not None:
         return earlier
-    row = _row(tx, reception)
-    if row is None or row["state"] != State.PARKED:
+    cursor = tx.execute(
+        "UPDATE reception SET state = ?, status = ?, answered = ? WHERE id = ? AND state = ?"
+        f" RETURNING {_RETURNED}",
+        (
+            step(State.PARKED, Event.ANSWER),
+            str(reply.status),
+            to_micros(now),
+            reception,
+            State.PARKED,
+        ),
+    )
+    rows = cursor.fetchall()
+    if not rows:
         raise claim_lost(f"reception {reception}")
-    return _answer(tx, row, reply, now)
+    return _answered(tx, _Row(*rows[0]), reply, now)
 
 
-def _answer(tx: Transaction, row: dict[str, Any], reply: Answer, now: datetime) -> StoredReply:
-    event = Event.SET_ASIDE if reply.set_aside else Event.ANSWER
-    at = to_micros(now)
-    _move(
-        tx, row, event, "status = ?, answered = ?, lease = NULL, due = NULL", str(reply.status), at
-    )
-    tx.execute(
-        "INSERT INTO reception_reply (reception, plain) VALUES (?, ?)", (row["id"], reply.wire)
-    )
+def _answered(tx: Transaction, row: _Row, reply: Answer, now: datetime) -> StoredReply:
+    tx.execute("INSERT INTO reception_reply (reception, plain) VALUES (?, ?)", (row.id, reply.wire))
     for draft in reply.then:
         enqueue(tx, draft, now)
     if reply.apply is not None:
@@ -152,20 +174,18 @@ def _answer(tx: Transaction, row: dict[str, Any], reply: Answer, now: datetime) 
         details["reason"] = reply.reason
     kind = Step.SET_ASIDE if reply.set_aside else Step.REFUSED if reply.refused else Step.REPLIED
     _journal_row(tx, now, kind, row, **details)
-    return StoredReply(row["id"], reply.status, reply.wire)
+    return StoredReply(row.id, reply.status, reply.wire)
 
 
 def release(tx: Transaction, claim: Claim, due: datetime, now: datetime, reason: str) -> None:
     """Give the work up until it is due again."""
-    row = _held(tx, claim)
-    _move(tx, row, Event.HANDLER_FAILED, "lease = NULL, due = ?", to_micros(due))
-    _journal_row(tx, now, Step.HANDLER_FAILED, row, run=row["runs"], reason=reason)
+    row = _move(tx, claim, Event.HANDLER_FAILED, "lease = NULL, due = ?", to_micros(due))
+    _journal_row(tx, now, Step.HANDLER_FAILED, row, run=row.runs, reason=reason)
 
 
 def park(tx: Transaction, claim: Claim, now: datetime) -> None:
     """No lease, no runs: answered later, by id."""
-    row = _held(tx, claim)
-    _move(tx, row, Event.PARK, "lease = NULL, due = NULL")
+    row = _move(tx, claim, Event.PARK, "lease = NULL, due = NULL")
     _journal_row(tx, now, Step.PARKED, row)
 
 
@@ -176,7 +196,7 @@ def take_over(
     at = to_micros(now)
     found = tx.execute(
         # The first condition on the state is the one that the index is made for.
-        f"SELECT {_COLUMNS} FROM reception WHERE sender = ?"
+        f"SELECT {_RETURNED}, state, token, received FROM reception WHERE sender = ?"
         " AND state IN ('claimed', 'running', 'released')"
         " AND ((state <> 'released' AND lease <= ?) OR (state = 'released' AND due <= ?))"
         " ORDER BY coalesce(due, lease), id LIMIT ?",
@@ -184,23 +204,25 @@ def take_over(
     ).fetchall()
     work = []
     for values in found:
-        row = _named(values)
-        lapsed = row["state"] != State.RELEASED
-        _move(
-            tx,
-            row,
-            Event.TAKEN_OVER,
-            "token = token + 1, owner = ?, lease = ?, due = NULL",
-            owner,
-            to_micros(now + lease),
+        row = _Row(*values[:5])
+        state, token, received = values[5:]
+        tx.execute(
+            "UPDATE reception SET state = ?, token = ?, owner = ?, lease = ?, due = NULL"
+            " WHERE id = ?",
+            (
+                step(State(state), Event.TAKEN_OVER),
+                token + 1,
+                owner,
+                to_micros(now + lease),
+                row.id,
+            ),
         )
-        if lapsed:  # a released run was announced when it failed; only a lost owner is news
-            _journal_row(tx, now, Step.TAKEN_OVER, row, run=row["runs"])
+        if state != State.RELEASED:  # that a run is due again was told when it failed
+            _journal_row(tx, now, Step.TAKEN_OVER, row, run=row.runs)
         (wire,) = tx.execute(
-            "SELECT wire FROM reception_request WHERE reception = ?", (row["id"],)
+            "SELECT wire FROM reception_request WHERE reception = ?", (row.id,)
         ).fetchone()
-        claim = Claim(row["id"], row["token"] + 1, row["runs"])
-        work.append(Work(claim, wire, to_moment(row["received"])))
+        work.append(Work(Claim(row.id, token + 1, row.runs), wire, to_moment(received)))
     return work
 
 
@@ -234,27 +256,21 @@ def reply_of(tx: Transaction, reception: int) -> StoredReply | None:
     return StoredReply(reception, StatusCode.parse(status), plain, form, key)
 
 
-def _named(values: Any) -> dict[str, Any]:
-    return dict(zip(_COLUMNS.split(", "), values, strict=True))
-
-
-def _row(tx: Transaction, reception: int) -> dict[str, Any] | None:
-    values = tx.execute(f"SELECT {_COLUMNS} FROM reception WHERE id = ?", (reception,)).fetchone()
-    return _named(values) if values else None
-
-
-def _held(tx: Transaction, claim: Claim) -> dict[str, Any]:
-    """The row, if the claim is still its holder's (compare)."""
-    row = _row(tx, claim.reception)
-    if row is None or row["token"] != claim.token or row["state"] not in ("claimed", "running"):
+def _move(tx: Transaction, claim: Claim, event: Event, sets: str, *values: Any) -> _Row:
+    """Compare and set, in one statement: the claim is still its holder's, and its state one that
+    the table lets take ``event``.
+    """
+    states = [state for state in _HELD if event in TRANSITIONS[state]]
+    (following,) = {step(state, event) for state in states}
+    cursor = tx.execute(
+        f"UPDATE reception SET state = ?, {sets} WHERE id = ? AND token = ?"
+        f" AND state IN ({', '.join('?' * len(states))}) RETURNING {_RETURNED}",
+        (following, *values, claim.reception, claim.token, *states),
+    )
+    rows = cursor.fetchall()
+    if not rows:
         raise claim_lost(f"reception {claim.reception}")
-    return row
-
-
-def _move(tx: Transaction, row: dict[str, Any], event: Event, sets: str, *values: Any) -> None:
-    """The state the table gives for ``event``, together with ``sets`` (and set)."""
-    state = step(State(row["state"]), event)
-    tx.execute(f"UPDATE reception SET state = ?, {sets} WHERE id = ?", (state, *values, row["id"]))
+    return _Row(*rows[0])
 
 
 def _journal(tx: Transaction, now: datetime, event: Step, message: Message, **details: Any) -> None:
@@ -269,9 +285,5 @@ def _journal(tx: Transaction, now: datetime, event: Step, message: Message, **de
     )
 
 
-def _journal_row(
-    tx: Transaction, now: datetime, event: Step, row: dict[str, Any], **details: Any
-) -> None:
-    tx.journal(
-        now, event, Direction.INBOUND, row["msg_id"], row["sender"], row["service"], **details
-    )
+def _journal_row(tx: Transaction, now: datetime, event: Step, row: _Row, **details: Any) -> None:
+    tx.journal(now, event, Direction.INBOUND, row.msg_id, row.sender, row.service, **details)

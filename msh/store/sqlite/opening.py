@@ -18,7 +18,7 @@ from msh.errors import (
     StoreReadOnly,
     StoreTooNew,
 )
-from msh.store.sqlite.guard import LentConnection
+from msh.store.sqlite.guard import StoreConnection, error_code
 
 #: How long another process may hold the database before we say so.
 LOCK_SECONDS = 5.0
@@ -28,7 +28,7 @@ APPLICATION_ID = 0x4D534873
 
 def connect(
     path: str, *, lock_seconds: float = LOCK_SECONDS, read_only: bool = False
-) -> LentConnection:
+) -> StoreConnection:
     """A connection with WAL and ``synchronous=FULL``: what COMMIT said is on the disk.
 
     ``path`` may be ``:memory:``. Raises `StoreError` in one of its kinds; a file that is not ours
@@ -40,7 +40,7 @@ def connect(
             timeout=lock_seconds,
             isolation_level=None,
             check_same_thread=False,
-            factory=LentConnection,
+            factory=StoreConnection,
         )
         try:
             _version(connection, path)  # before the first pragma that writes to the file
@@ -70,12 +70,12 @@ def _use_wal(connection: sqlite3.Connection, lock_seconds: float) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.01)
 
 
-def migrate(connection: LentConnection, path: str) -> None:
+def migrate(connection: StoreConnection, path: str) -> None:
     """Bring the schema up to date; every process that opens a new file may do so at once."""
     try:
         if _version(connection, path) == len(_migrations()):
@@ -130,7 +130,7 @@ def _migrations() -> list[tuple[int, str]]:
 
 def explained(error: sqlite3.Error, path: str) -> StoreError:
     """``error`` in msh's words: what happened and what to do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = error_code(error)
     text = str(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(

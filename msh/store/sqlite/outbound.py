@@ -6,17 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msh.catalog import StatusCode
-from msh.errors import KeyReused, UnknownMessage, UsageError
-from msh.message import Message
-from msh.profile import RoleCodes
+from msh.errors import KeyReused
 from msh.protocol.delivery import (
     OPEN,
-    REPLACEABLE,
-    TRANSITIONS,
     Event,
     State,
-    exhausted,
-    read_reply,
     step,
 )
 from msh.protocol.journal import Direction, Step
@@ -128,8 +122,8 @@ def claim(
         state = State(row["state"])
         if state is State.SENDING:
             state = step(state, Event.ATTEMPT_FAILED)
-            _end_attempt(tx, row, at, "no answer", "the process that sent it ended", False)
-            _journal(
+            end_attempt(tx, row, at, "no answer", "the process that sent it ended", False)
+            journal(
                 tx,
                 now,
                 Step.ATTEMPT_FAILED,
@@ -176,7 +170,7 @@ def begin(
     lease: timedelta,
 ) -> None:
     """Form, attempt, next due time and one more copy that may have arrived."""
-    row = _held(tx, outbound, State.QUEUED, State.WAITING)
+    row = held(tx, outbound, State.QUEUED, State.WAITING)
     state = step(State(row["state"]), Event.ATTEMPT_BEGUN)
     at = to_micros(now)
     number = row["attempts"] + 1
@@ -203,7 +197,7 @@ def begin(
     tx.execute(
         "INSERT INTO attempt (delivery, number, began) VALUES (?, ?, ?)", (row["id"], number, at)
     )
-    _journal(tx, now, Step.ATTEMPT_BEGUN, row, attempt=number, bytes=len(wire))
+    journal(tx, now, Step.ATTEMPT_BEGUN, row, attempt=number, bytes=len(wire))
 
 
 def record_failure(
@@ -216,152 +210,18 @@ def record_failure(
     reconnected: bool,
 ) -> None:
     """The attempt's end, and the claim's; the due time was set when it began and does not move."""
-    row = _held(tx, outbound, State.SENDING)
+    row = held(tx, outbound, State.SENDING)
     # After a reconnection bytes may have left, whatever became of the second connection.
     copies = row["copies"] + (1 if reconnected else 0 if sent else -1)
     tx.execute(
         "UPDATE delivery SET state = ?, lease = NULL, copies = ?, token = token + 1 WHERE id = ?",
         (step(State.SENDING, Event.ATTEMPT_FAILED), copies, row["id"]),
     )
-    _end_attempt(tx, row, to_micros(now), outcome, detail, reconnected)
+    end_attempt(tx, row, to_micros(now), outcome, detail, reconnected)
     details: dict[str, Any] = {"attempt": row["attempts"], "outcome": outcome, "detail": detail}
     if reconnected:
         details["reconnected"] = True
-    _journal(tx, now, Step.ATTEMPT_FAILED, row, **details)
-
-
-def record_reply(
-    tx: Transaction,
-    sender: str,
-    reply: Message,
-    wire: bytes,
-    codes: RoleCodes,
-    now: datetime,
-    reconnected: bool,
-    late: bool,
-) -> Delivery | None:
-    """A verified answer is recorded whoever holds the claim; the table says what it means."""
-    assert reply.status is not None
-    assert reply.ref_to is not None
-    row = find(tx, sender, reply.ref_to)
-    if row is None or row["receiver"] != reply.sender:
-        return None
-    state = State(row["state"])
-    copies = row["copies"] + int(reconnected)
-    event = read_reply(reply.status, codes, copies)
-    if event not in TRANSITIONS[state]:
-        return None  # nothing was sent yet, so this cannot be its answer
-    following = step(state, event)
-    at = to_micros(now)
-    status = str(reply.status)
-    details: dict[str, Any] = {"status": status}
-    if row["attempts"]:
-        details["attempt"] = row["attempts"]
-    if late:
-        details["late"] = True
-    if reconnected:
-        details["reconnected"] = True
-    if _stands(row, event, codes):
-        same = row["status"] == status
-        kind = Step.ANSWER_REPEATED if same else Step.ANSWER_DIFFERS
-        _journal(tx, now, kind, row, **details, kept=row["status"])
-        return as_delivery(row)
-    if state is State.SENDING:
-        _end_attempt(tx, row, at, "answered", status, reconnected)
-    keeps_old = following is state is State.OUTCOME_UNKNOWN and event is Event.REPLY_SAYS_NOTHING
-    row.update(state=following, copies=copies, settled=at)
-    if not keeps_old:
-        row.update(status=status)
-        if not row["purged"]:  # else nothing would ever remove it again
-            tx.execute(
-                "INSERT INTO delivery_reply VALUES (?, ?)"
-                " ON CONFLICT (delivery) DO UPDATE SET wire = excluded.wire",
-                (row["id"], wire),
-            )
-    tx.execute(
-        "UPDATE delivery SET state = ?, copies = ?, settled = ?, status = ?, lease = NULL,"
-        " due = NULL, token = token + 1 WHERE id = ?",
-        (following, copies, at, row["status"], row["id"]),
-    )
-    _journal(tx, now, Step.ANSWERED, row, **details, state=following)
-    return as_delivery(row)
-
-
-def _stands(row: dict[str, Any], event: Event, codes: RoleCodes) -> bool:
-    """Whether the reply recorded before keeps its place."""
-    state = State(row["state"])
-    if state in REPLACEABLE or row["status"] is None:
-        return False
-    if state is State.RESOLVED and event is Event.REPLY:
-        # The result came over a 9999S or a refusal in doubt; those a reply replaces.
-        earlier = StatusCode.parse(row["status"])
-        return read_reply(earlier, codes, row["copies"]) is Event.REPLY
-    return True
-
-
-def ignore_reply(tx: Transaction, sender: str, message_id: str, now: datetime, reason: str) -> None:
-    """A reply that is no answer leaves a line in the journal and changes nothing."""
-    row = find(tx, sender, message_id)
-    if row is not None:
-        _journal(tx, now, Step.ANSWER_IGNORED, row, reason=reason)
-
-
-def give_up(tx: Transaction, outbound: Outbound, now: datetime) -> Delivery:
-    """The schedule is over."""
-    row = _held(tx, outbound, State.WAITING)
-    at = to_micros(now)
-    state = step(State(row["state"]), exhausted(row["copies"]))
-    tx.execute(
-        "UPDATE delivery SET state = ?, settled = ?, lease = NULL, due = NULL,"
-        " token = token + 1 WHERE id = ?",
-        (state, at, row["id"]),
-    )
-    row.update(state=state, settled=at, due=None)
-    _journal(tx, now, Step.GIVEN_UP, row, state=state, attempts=row["attempts"])
-    return as_delivery(row)
-
-
-def resolve(
-    tx: Transaction, sender: str, message_id: str, receiver: str, by: str, now: datetime
-) -> bool:
-    """The result message ends resending and every doubt."""
-    row = find(tx, sender, message_id)
-    if row is None or row["receiver"] != receiver or row["resolved_by"] is not None:
-        return False
-    state = step(State(row["state"]), Event.RESULT)
-    at = to_micros(now)
-    # A doubt is settled now, so that its content is kept for as long as any other from here on.
-    settled = row["settled"] if row["state"] == State.ANSWERED else at
-    tx.execute(
-        "UPDATE delivery SET state = ?, resolved_by = ?, settled = ?,"
-        " lease = NULL, due = NULL, token = token + 1 WHERE id = ?",
-        (state, by, settled, row["id"]),
-    )
-    if row["state"] == State.SENDING:
-        _end_attempt(tx, row, at, "resolved", f"by {by}", False)
-    _journal(tx, now, Step.RESOLVED, row, state=state, by=by)
-    return True
-
-
-def resend(tx: Transaction, sender: str, message_id: str, now: datetime) -> Delivery:
-    """A new series of attempts, due at once, with the bytes of the first."""
-    row = find(tx, sender, message_id)
-    if row is None:
-        raise UnknownMessage(f"{message_id}: no message of that id was sent from this store")
-    state = State(row["state"])
-    if Event.RESEND not in TRANSITIONS[state] or row["purged"]:
-        reason = "its content was purged" if row["purged"] else f"it is {state}"
-        raise UsageError(f"{message_id}: cannot be resent, because {reason}")
-    following = step(state, Event.RESEND)
-    at = to_micros(now)
-    tx.execute(
-        "UPDATE delivery SET state = ?, due = ?, lease = NULL, tries = 0, last = 0,"
-        " series_began = NULL, settled = NULL, token = token + 1 WHERE id = ?",
-        (following, at, row["id"]),
-    )
-    _journal(tx, now, Step.RESEND_ASKED, row, was=state)
-    row.update(state=following, due=at, tries=0, series_began=None, settled=None)
-    return as_delivery(row)
+    journal(tx, now, Step.ATTEMPT_FAILED, row, **details)
 
 
 def find(tx: Transaction, sender: str, message_id: str) -> dict[str, Any] | None:
@@ -402,7 +262,7 @@ def as_delivery(row: dict[str, Any]) -> Delivery:
     )
 
 
-def _held(tx: Transaction, outbound: Outbound, *states: State) -> dict[str, Any]:
+def held(tx: Transaction, outbound: Outbound, *states: State) -> dict[str, Any]:
     """The row, if the claim is still its holder's and the delivery in one of ``states``."""
     values = tx.execute(
         f"SELECT {COLUMNS} FROM delivery WHERE id = ? AND token = ?",
@@ -414,9 +274,10 @@ def _held(tx: Transaction, outbound: Outbound, *states: State) -> dict[str, Any]
     return row
 
 
-def _end_attempt(
+def end_attempt(
     tx: Transaction, row: dict[str, Any], at: int, outcome: str, detail: str, reconnected: bool
 ) -> None:
+    """The end of the attempt under way."""
     tx.execute(
         "UPDATE attempt SET ended = ?, outcome = ?, detail = ?, reconnected = ?"
         " WHERE delivery = ? AND number = ?",
@@ -424,9 +285,10 @@ def _end_attempt(
     )
 
 
-def _journal(
+def journal(
     tx: Transaction, now: datetime, event: Step, row: dict[str, Any], **details: Any
 ) -> None:
+    """A line about the delivery."""
     tx.journal(
         now,
         event,

@@ -33,8 +33,8 @@ from msh.store.base import (
     StoredReply,
     Work,
 )
-from msh.store.sqlite import inbound, opening, outbound, purging, reading
-from msh.store.sqlite.guard import LentConnection
+from msh.store.sqlite import inbound, opening, outbound, purging, reading, replies
+from msh.store.sqlite.guard import StoreConnection
 from msh.store.sqlite.writer import Transaction, Writer
 
 Result = TypeVar("Result")
@@ -67,7 +67,7 @@ class SqliteStore:
         self._reader = Database(reading_, execute_plugins=False) if reading_ else None
         self._writer = Writer(writing, notify, "msh-store-writer", self.path)
 
-    def _connect(self) -> tuple[LentConnection, LentConnection | None]:
+    def _connect(self) -> tuple[StoreConnection, StoreConnection | None]:
         writing = opening.connect(self.path, lock_seconds=self._lock_seconds)
         try:
             opening.migrate(writing, self.path)
@@ -218,26 +218,26 @@ class SqliteStore:
     ) -> Delivery | None:
         """See `msh.store.Store.record_reply`."""
         return await self._write(
-            outbound.record_reply, sender, reply, wire, codes, now, reconnected, late
+            replies.record_reply, sender, reply, wire, codes, now, reconnected, late
         )
 
     async def ignore_reply(self, sender: str, message_id: str, now: datetime, reason: str) -> None:
         """See `msh.store.Store.ignore_reply`."""
-        await self._write(outbound.ignore_reply, sender, message_id, now, reason)
+        await self._write(replies.ignore_reply, sender, message_id, now, reason)
 
     async def give_up(self, outbound_: Outbound, now: datetime) -> Delivery:
         """See `msh.store.Store.give_up`."""
-        return await self._write(outbound.give_up, outbound_, now)
+        return await self._write(replies.give_up, outbound_, now)
 
     async def resolve(
         self, sender: str, message_id: str, receiver: str, by: str, now: datetime
     ) -> bool:
         """See `msh.store.Store.resolve`."""
-        return await self._write(outbound.resolve, sender, message_id, receiver, by, now)
+        return await self._write(replies.resolve, sender, message_id, receiver, by, now)
 
     async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
         """See `msh.store.Store.resend`."""
-        return await self._write(outbound.resend, sender, message_id, now)
+        return await self._write(replies.resend, sender, message_id, now)
 
     # reading
 

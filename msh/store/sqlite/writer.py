@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import queue
 import sqlite3
 import threading
 import time
@@ -27,7 +28,7 @@ from typing import Any, TypeVar
 from msh.errors import ApplyFailed, MshError, StoreClosed, StoreLocked
 from msh.protocol.journal import Direction, Entry, Step
 from msh.store.base import Notify
-from msh.store.sqlite.guard import LentConnection
+from msh.store.sqlite.guard import StoreConnection, error_code
 from msh.store.sqlite.opening import translated
 from msh.store.sqlite.values import to_micros
 
@@ -39,10 +40,17 @@ GROUP = 256
 POLL_SECONDS = 0.05
 
 
+LEND_SECONDS = 0.002
+
+
+#: How long the event loop stands still for a group's statements, at the most.
+LEND_SECONDS = 0.002
+
+
 class Transaction:
     """What an operation works with: the connection, and the journal of this transaction."""
 
-    def __init__(self, connection: LentConnection) -> None:
+    def __init__(self, connection: StoreConnection) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.entries: list[Entry] = []
@@ -98,17 +106,20 @@ class _Job:
 class Writer:
     """The thread that owns the writing connection."""
 
-    def __init__(self, connection: LentConnection, notify: Notify, name: str, path: str) -> None:
+    def __init__(self, connection: StoreConnection, notify: Notify, name: str, path: str) -> None:
         self._path = path
         self._connection = connection
         self._notify = notify
         self._loop = asyncio.get_running_loop()
         self._jobs: deque[_Job] = deque()
-        self._wake = threading.Semaphore(0)
-        self._lock = threading.Lock()
-        self._sleeping = False
+        self._groups: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._executed = threading.Event()
+        # Only the loop's thread looks at these.
+        self._flushing = False
+        self._working = False
         self._closing = False
         self._unfinished = 0
+        self._finished = asyncio.Event()
         self._changed: Callable[[], None] | None = None
         self._version = self._data_version()
         self._next_look = 0.0
@@ -129,7 +140,7 @@ class Writer:
         job = _Job(operation, savepoint, self._loop.create_future())
         self._put(job)
         # A caller that is cancelled does not undo the operation: it is in the queue.
-        result: Result = await asyncio.shield(job.future)
+        result: Result = await job.future
         return result
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -140,47 +151,56 @@ class Writer:
         if self._closing:
             raise StoreClosed("the store is closed")
         self._changed = changed
-        with self._lock:
-            self._wake.release()
+        self._groups.put([])  # so that the thread waits for no longer than until the next look
 
     async def close(self) -> None:
         """Run what is queued, then end the thread and close the connection."""
         if not self._closing:
             self._closing = True
-            with self._lock:
-                self._wake.release()
+            while self._unfinished:
+                self._finished.clear()
+                await self._finished.wait()
+            self._groups.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _put(self, job: _Job) -> None:
         self._unfinished += 1
         self._jobs.append(job)
-        with self._lock:
-            if self._sleeping:
-                self._sleeping = False
-                self._wake.release()
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Once the loop has run what is ready now, so that a group is as large as it can be."""
+        if not self._flushing and not self._working:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Hand what waits to the thread, and stand still while it runs the statements.
+
+        Two busy threads hand the interpreter back and forth at every statement, which took longer
+        than the statements (3.5 ms for a group of 16, instead of 1.2). While the disk syncs, and
+        if the statements take long (a lock, a cold page, a slow ``apply``), the loop goes on.
+        """
+        self._flushing, self._working = False, True
+        count = min(len(self._jobs), GROUP)
+        self._executed.clear()
+        self._groups.put([self._jobs.popleft() for _ in range(count)])
+        self._executed.wait(LEND_SECONDS)
 
     def _run(self) -> None:
         while True:
-            group = self._next_group()
-            if not group:
+            try:
+                group = self._groups.get(timeout=POLL_SECONDS if self._changed else None)
+            except queue.Empty:
+                group = []
+            if group is None:
                 break
-            entries = self._commit(group)
-            self._call(self._tell, group, entries)
+            if group:
+                entries = self._commit(group)
+                self._executed.set()
+                self._call(self._tell, group, entries)
             self._look()
         self._connection.close()
-
-    def _next_group(self) -> list[_Job]:
-        while not self._jobs:
-            with self._lock:
-                if self._jobs:
-                    break
-                if self._closing:
-                    return []
-                self._sleeping = True
-            if not self._wake.acquire(timeout=POLL_SECONDS if self._changed else None):
-                self._look()
-        count = min(len(self._jobs), GROUP)
-        return [self._jobs.popleft() for _ in range(count)]
 
     def _look(self) -> None:
         """Whether another connection has committed since the last look, at most once a while."""
@@ -217,6 +237,7 @@ class Writer:
             for job in group:
                 self._perform(job, transaction)
             transaction.write_journal()
+            self._executed.set()
             self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
@@ -240,8 +261,8 @@ class Writer:
     def _fail(self, job: _Job, error: BaseException) -> None:
         if job.error is not None:
             return  # the caller's own failure says more than what came of it
-        if job.savepoint and isinstance(error, sqlite3.IntegrityError):
-            job.error = ApplyFailed(f"apply left the database inconsistent: {error}")
+        if job.savepoint and error_code(error) == sqlite3.SQLITE_CONSTRAINT:  # a deferred one
+            job.error = ApplyFailed(f"what apply wrote could not be committed: {error}")
             job.error.__cause__ = error
         else:
             job.error = translated(error, self._path)
@@ -257,9 +278,9 @@ class Writer:
         except Exception as error:
             if not self._connection.in_transaction:
                 raise  # SQLite gave the whole group up
+            job.error = translated(error, self._path)
             transaction.execute("ROLLBACK TO msh_operation")
             del transaction.entries[kept:]
-            job.error = translated(error, self._path)
         transaction.execute("RELEASE msh_operation")
 
     def _roll_back(self) -> None:
@@ -268,7 +289,12 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
     def _tell(self, group: Sequence[_Job], entries: Sequence[Entry]) -> None:
+        self._working = False
         self._unfinished -= len(group)
+        if self._jobs:
+            self._flush_soon()
+        elif not self._unfinished:
+            self._finished.set()
         for job in group:
             if job.future.done():
                 continue

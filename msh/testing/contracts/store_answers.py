@@ -10,7 +10,7 @@ from msh.errors import ApplyFailed, KeyReused, MshError
 from msh.protocol import delivery
 from msh.protocol.journal import Step
 from msh.protocol.reception import State
-from msh.store import Answer, Store
+from msh.store import Answer, Store, StoredReply
 from msh.testing.contracts.samples import (
     DONE,
     LEASE,
@@ -71,27 +71,28 @@ class AnswerContract:
         claim = await reception_in(store, State.PARKED if parked else State.RUNNING)
         before = await everything(store)
         bad = Answer(status(DONE), b"<reply/>", apply=failing(error), then=(draft("D-1"),))
-        with pytest.raises(ApplyFailed) as caught:
+
+        async def give(reply: Answer) -> StoredReply:
             if parked:
-                await store.answer_parked(claim.reception, bad, NOW)
-            else:
-                await store.answer(claim, bad, NOW)
+                return await store.answer_parked(claim.reception, reply, NOW)
+            return await store.answer(claim, reply, NOW)
+
+        with pytest.raises(ApplyFailed) as caught:
+            await give(bad)
         assert caught.value.__cause__ is error
         assert await everything(store) == before
         # The work is still there to be answered.
-        if parked:
-            await store.answer_parked(claim.reception, answer(), NOW)
-        else:
+        if not parked:
             await store.extend(claim, NOW, LEASE)
-            await store.answer(claim, answer(), NOW)
+        await give(answer())
         assert (await the_reception(store)).state is State.ANSWERED
 
     async def test_an_answer_after_a_failed_one_counts_its_journal_lines_once(
         self, store: Store
     ) -> None:
         claim = await receive_new(store)
+        bad = Answer(status(DONE), b"", apply=failing(ValueError()))
         with pytest.raises(ApplyFailed):
-            bad = Answer(status(DONE), b"", apply=failing(ValueError()))
             await store.answer(claim, bad, NOW)
         await store.answer(claim, answer(), NOW)
         assert await steps(store) == [Step.RECEIVED, Step.REPLIED]
@@ -135,8 +136,8 @@ class AnswerContract:
         before = await everything(store)
         drafts = (draft("D-1"), draft("D-2", key="k", body=b"<other/>"))
         for apply in (None, lambda connection: None):
+            bad = Answer(status(DONE), b"<reply/>", apply=apply, then=drafts)
             with pytest.raises(KeyReused):
-                bad = Answer(status(DONE), b"<reply/>", apply=apply, then=drafts)
                 await store.answer(claim, bad, NOW)
             assert await everything(store) == before
         await store.answer(claim, answer(), NOW)

@@ -47,16 +47,16 @@ class HttpClient:
         if self._pooled is None:
             self._pooled, self._fresh = self._session(False), self._session(True)
         assert self._fresh is not None
-        first = _Try()
+        fresh, first = self._fresh, _Try()
         try:
             return Response(await self._post(self._pooled, endpoint, wire, ends, timeout, first))
         except _CLOSED as error:
-            if not first.pooled or first.answered:
+            if not first.pooled or first.answered or _began_to_answer(error) or fresh.closed:
                 raise _no_answer(error) from None
         # An idle connection that the peer had closed, as far as can be known: once more, at once.
         second = _Try()
         try:
-            answer = await self._post(self._fresh, endpoint, wire, ends, timeout, second)
+            answer = await self._post(fresh, endpoint, wire, ends, timeout, second)
         except _CLOSED as error:
             raise NoAnswer(f"connection closed ({_kind(error)})", reconnected=True) from None
         except NotSent as error:
@@ -91,23 +91,21 @@ class HttpClient:
                 attempt.answered = True
                 return await self._read(response)
         except aiohttp.InvalidURL:
-            raise NotSent(f"{endpoint}: is not a URL that can be sent to") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
-            raise NotSent(f"no connection ({_kind(error)})") from None
+            raise NotSent("the endpoint is not a URL that can be sent to") from None
         except TimeoutError:
             if not attempt.connected:
                 raise NotSent(f"no connection within {timeout:g} s") from None
             raise NoAnswer(f"no answer within {timeout:g} s") from None
-        except aiohttp.ClientPayloadError:
-            raise NoAnswer("the answer was cut off") from None
-        except _CLOSED:
-            raise
-        except (aiohttp.ClientError, ValueError) as error:
-            raise NoAnswer(f"the answer is not HTTP ({type(error).__name__})") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if not attempt.connected:
+                raise NotSent(f"no connection ({_kind(error)})") from None
+            raise _outcome(error) from None
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The answer's bytes, counted; every other outcome is raised."""
         status = response.status
+        if not 200 <= status < 300:
+            response.close()  # rather than wait until the rest of the request is taken
         if status in (502, 503, 504):
             raise Busy(f"HTTP {status}: the other side asked to come back later")
         if not 200 <= status < 300:
@@ -122,6 +120,8 @@ class HttpClient:
                 raise NoAnswer(f"the answer is larger than {self._max_bytes} bytes")
         if not body:
             raise NoAnswer(f"HTTP {status} without an answer; it may come by itself")
+        if response.content_type != "text/xml":
+            raise Rejected(f"HTTP {status}: the answer is not text/xml")
         return bytes(body)
 
     def _session(self, fresh: bool) -> aiohttp.ClientSession:
@@ -163,6 +163,20 @@ def _tracing() -> aiohttp.TraceConfig:
     tracing.on_connection_reuseconn.append(reused)
     tracing.on_connection_create_end.append(created)
     return tracing
+
+
+def _outcome(error: Exception) -> Exception:
+    """What an error after the connection was made means; a closed connection stays what it is."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return NoAnswer("the answer was cut off")
+    if isinstance(error, _CLOSED):
+        return error
+    return NoAnswer(f"the answer is not HTTP ({type(error).__name__})")
+
+
+def _began_to_answer(error: Exception) -> bool:
+    """Whether part of a response's head had come; after a reset that cannot be known."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 def _no_answer(error: Exception) -> NoAnswer:

@@ -1,7 +1,8 @@
-"""The header deadline: a protocol around aiohttp's, which has none.
+"""The deadlines of a connection: a protocol around aiohttp's, which has none.
 
 It aborts a connection on which no whole request head arrives in time: silent ones, dripping
-ones, and on a kept-alive connection the next head, counted from its first byte.
+ones, and on a kept-alive connection the next head, counted from its first byte; and one whose
+peer does not take the answer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import cast
 
 from aiohttp.web_protocol import RequestHandler
 
+from msh.transport.base import Peer
+from msh.transport.http_rules import ListenLimits
+
 
 class HeadGuard(asyncio.Protocol):
     """Delegates everything to ``inner``, and watches the time until `head_seen`."""
@@ -18,25 +22,38 @@ class HeadGuard(asyncio.Protocol):
     def __init__(
         self,
         inner: RequestHandler,
-        seconds: float,
+        limits: ListenLimits,
         guards: dict[object, HeadGuard],
-        most: int,
     ) -> None:
         self._inner = inner
-        self._seconds = seconds
+        self._limits = limits
         self._guards = guards
-        self._most = most
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._busy = False
+        self._peer: Peer | None = None
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end; asked of the socket once per connection."""
+        if self._peer is None:
+            assert self._transport is not None
+            address = self._transport.get_extra_info("peername")
+            tls = self._transport.get_extra_info("ssl_object")
+            certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+            self._peer = Peer(str(address[0]) if address else "", certificate)
+        return self._peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Watch from the first moment; one connection too many is aborted at once."""
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._guards) >= self._most:
+        if len(self._guards) >= self._limits.connections:
             self._transport.abort()
             return
         self._guards[self._inner] = self
+        # No byte is held back unseen: `pause_writing` tells of a peer that does not read.
+        self._transport.set_write_buffer_limits(high=0)
         self._inner.connection_made(transport)
         self._watch()
 
@@ -60,6 +77,11 @@ class HeadGuard(asyncio.Protocol):
         """Whether a request is being handled."""
         return self._busy
 
+    def close(self) -> None:
+        """Close, after what was written has left."""
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
         """Close without another byte."""
         if self._transport is not None:
@@ -73,21 +95,32 @@ class HeadGuard(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Delegated, and forgotten."""
         self._rest()
+        self._read()
         if self._guards.pop(self._inner, None) is not None:
             self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Delegated."""
+        """The peer does not take the answer: for as long as it may send a body, no longer."""
+        if self._unread is None:
+            self._unread = asyncio.get_running_loop().call_later(
+                self._limits.body_seconds, self.abort
+            )
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Delegated."""
+        """The peer has taken everything."""
+        self._read()
         self._inner.resume_writing()
 
     def _watch(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(self._limits.header_seconds, self.abort)
 
     def _rest(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +23,9 @@ _log = logging.getLogger("msh.transport.http")
 
 KEEP_ALIVE = 30.0
 READY_SECONDS = 2.0
+CLOSE_SECONDS = 5.0
+# aiohttp's own lines quote what a peer sent.
+_quiet = logging.Logger("msh.transport.http.aiohttp", level=logging.CRITICAL + 1)
 
 
 class HttpListener:
@@ -39,7 +44,8 @@ class HttpListener:
         self._tls = tls
         self._path = "/"
         self._guards: dict[object, HeadGuard] = {}
-        self._in_hand = 0
+        # Held here, so that work whose connection has gone is kept to its end.
+        self._in_hand: set[asyncio.Task[object] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._sockets: asyncio.Server | None = None
@@ -49,17 +55,21 @@ class HttpListener:
             keepalive_timeout=KEEP_ALIVE,
             lingering_time=1.0,
             auto_decompress=False,
+            logger=_quiet,
         )
 
     async def start(self, url: str) -> str:
         """Bind; returns the URL with the port in use. Raises `ConfigurationError`."""
         parts = urlsplit(url)
         try:
-            host, port = parts.hostname, parts.port
+            host, port = parts.hostname or "", parts.port
         except ValueError:
-            host = port = None
-        if not host or parts.scheme not in ("http", "https"):
+            host, port = "", None
+        beside = parts.username or parts.password or parts.query or parts.fragment
+        if not host or beside or parts.scheme not in ("http", "https"):
             raise ConfigurationError(url, ["listen: http://HOST:PORT/PATH is wanted"])
+        if port is None:
+            port = 80 if parts.scheme == "http" else 443
         if (parts.scheme == "https") != (self._tls is not None):
             raise ConfigurationError(
                 url, ["listen: https needs a certificate, and http takes none"]
@@ -69,8 +79,8 @@ class HttpListener:
         try:
             self._sockets = await loop.create_server(
                 self._connection,
-                host,
-                port or 0,
+                host if port else await _first_address(host),
+                port,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._limits.header_seconds if self._tls else None,
                 backlog=1024,
@@ -79,7 +89,7 @@ class HttpListener:
             raise ConfigurationError(
                 url,
                 [
-                    f"listen: {host}:{port or 0} cannot be used ({error.strerror}); see what else "
+                    f"listen: {host}:{port} cannot be used ({error.strerror}); see what else "
                     "uses it, or choose another address"
                 ],
             ) from None
@@ -95,22 +105,26 @@ class HttpListener:
         self._sockets = None
         for guard in list(self._guards.values()):
             if not guard.busy:
-                guard.abort()
+                guard.close()
         await self._idle.wait()
-        await self._server.shutdown(1.0)
+        await self._server.shutdown(CLOSE_SECONDS)
+        for guard in list(self._guards.values()):
+            guard.abort()
+        while self._guards:
+            await asyncio.sleep(0)
 
     def _connection(self) -> HeadGuard:
-        limits = self._limits
-        return HeadGuard(self._server(), limits.header_seconds, self._guards, limits.connections)
+        return HeadGuard(self._server(), self._limits, self._guards)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         guard = self._guards.get(request.protocol)
         if guard is not None:
             guard.head_seen()
-        self._in_hand += 1
+        task = asyncio.current_task()
+        self._in_hand.add(task)
         self._idle.clear()
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(request, guard.peer if guard is not None else Peer(""))
             if answer is None:
                 if guard is not None:
                     guard.abort()
@@ -119,11 +133,11 @@ class HttpListener:
         finally:
             if guard is not None:
                 guard.done()
-            self._in_hand -= 1
+            self._in_hand.discard(task)
             if not self._in_hand:
                 self._idle.set()
 
-    async def _answer(self, request: web.BaseRequest) -> Answer | None:
+    async def _answer(self, request: web.BaseRequest, peer: Peer) -> Answer | None:
         path = request.rel_url.raw_path
         if path in (rules.LIVE, rules.READY) and request.method == "GET":
             return rules.health(path, path == rules.LIVE or await self._is_ready())
@@ -141,22 +155,29 @@ class HttpListener:
         if isinstance(wire, Answer):
             return wire
         try:
-            acceptance = await self._accept(wire, _peer(request), _nothing)
+            # Never cancelled: aiohttp lets a handler go on when its connection has gone.
+            acceptance = await self._accept(wire, peer, _nothing)
         except Exception as error:
-            _log.critical("a defect in msh itself: %s", type(error).__name__, exc_info=error)
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            # Not the error's text, which may quote the message.
+            _log.critical(
+                "a defect in msh itself: %s at %s:%s", type(error).__name__, at.filename, at.lineno
+            )
             return rules.FAILED
         return rules.answer_to(acceptance)
 
     async def _body(self, request: web.BaseRequest) -> bytes | Answer:
         """The body, counted whatever Content-Length says, and neither too slow nor too large."""
         content = request.content
-        if content.is_eof():  # it came together with the head: nothing to wait for
-            wire = content.read_nowait()
-            return wire if len(wire) <= self._limits.max_bytes else rules.TOO_LARGE
         began = asyncio.get_running_loop().time()
         chunks: list[bytes] = []
         received = 0
         try:
+            if content.is_eof():  # it came together with the head: nothing to wait for
+                wire = content.read_nowait()
+                return wire if len(wire) <= self._limits.max_bytes else rules.TOO_LARGE
+            if "Expect" in request.headers:
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             while True:
                 async with asyncio.timeout_at(began + self._limits.body_deadline(received)):
                     chunk = await content.readany()
@@ -178,17 +199,16 @@ class HttpListener:
         return False
 
 
+async def _first_address(host: str) -> str:
+    """One address of ``host``: a free port is to be the same one wherever it is asked for."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return str(found[0][4][0])
+
+
 def _nothing() -> None:
     """Over HTTP nothing is settled when the request is stored: the reply comes with it."""
-
-
-def _peer(request: web.BaseRequest) -> Peer:
-    certificate = None
-    if request.transport is not None:
-        tls = request.transport.get_extra_info("ssl_object")
-        if tls is not None:
-            certificate = tls.getpeercert(binary_form=True)
-    return Peer(request.remote or "", certificate)
 
 
 def _response(answer: Answer, *, closing: bool) -> web.Response:

@@ -1,0 +1,5 @@
+"""``python -m msh.cli``: the same as ``msh``."""
+
+from msh.cli.main import main
+
+main()
