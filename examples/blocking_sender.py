@@ -1,7 +1,7 @@
 """The same sender for a program without asyncio.
 
-    msh init biz --role business && cd biz
-    python ../examples/blocking_sender.py invoice-18
+msh init biz --role business && cd biz
+python ../examples/blocking_sender.py invoice-18
 """
 
 import sys

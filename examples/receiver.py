@@ -1,7 +1,7 @@
 """A platform that receives payment requests and books each exactly once.
 
-    msh init psp --role psp && cd psp
-    python ../examples/receiver.py
+msh init psp --role psp && cd psp
+python ../examples/receiver.py
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A business system that sends one payment request and learns what became of it.
 
-    msh init biz --role business && cd biz
-    python ../examples/sender.py invoice-17
+msh init biz --role business && cd biz
+python ../examples/sender.py invoice-17
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,20 +10,21 @@ from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.sax.saxutils import quoteattr
 
 from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
 from msh.catalog import STANDARD, Catalog, Meaning, StatusCode, schemas_folder
-from msh.errors import CatalogError, ConfigurationError, MshError
+from msh.errors import CatalogError, ConfigurationError, MalformedMessage, MshError
 from msh.message import is_identifier
 from msh.profile import Check, HeaderNames, Profile, Role, RoleCodes
 from msh.protocol.retry import schedule
 from msh.toml import Place
+from msh.xml import canonical, parse
 
 #: How messages of an agreement are protected. Later kinds join this list.
 PROTECTIONS = ("none",)
 _DAY = timedelta(days=1)
 _MEANT = {Check.DONE: Meaning.DONE, Check.SYSTEM_ERROR: Meaning.SYSTEM_ERROR}
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -312,9 +312,13 @@ def _profile_of(place: Place, folder: Path) -> Profile | None:
     return None
 
 
-@lru_cache(maxsize=8)
 def standard_profile(name: str = STANDARD) -> Profile:
     """A profile that msh carries, read once."""
+    return _standard_profile(name)
+
+
+@lru_cache(maxsize=8)
+def _standard_profile(name: str) -> Profile:
     return read_profile(schemas_folder() / name)
 
 
@@ -345,7 +349,7 @@ def read_profile(folder: Path | Traversable) -> Profile:
         path=place.text("path", default="/sms"),
         max_bytes=place.whole("max_bytes", default=1_048_576, least=1024, most=1 << 30),
     )
-    if profile.namespace and not _ABSOLUTE.fullmatch(profile.namespace):
+    if profile.namespace and not _is_namespace(profile.namespace):
         place.problem("namespace", f"{profile.namespace!r}: an absolute URI is wanted")
     if profile.prefix.lower().startswith("xml"):
         place.problem("prefix", f"{profile.prefix!r}: XML keeps prefixes that begin with xml")
@@ -355,6 +359,14 @@ def read_profile(folder: Path | Traversable) -> Profile:
     if place.problems:
         raise ConfigurationError(str(file), place.problems)
     return profile
+
+
+def _is_namespace(text: str) -> bool:
+    """Whether XML can be written, and canonicalised, with ``text`` as the name of a namespace."""
+    try:
+        return bool(canonical(parse(f"<a xmlns={quoteattr(text)}/>".encode())))
+    except MalformedMessage:
+        return False
 
 
 def _roles(place: Place, catalog: Catalog) -> Mapping[Role, RoleCodes]:

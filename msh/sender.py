@@ -46,8 +46,9 @@ from msh.transport.base import Transport
 
 _log = logging.getLogger("msh.sender")
 
-#: How long a claim lasts before its first byte leaves, and past an attempt's time-out.
+#: How long a claim lasts before its first byte leaves.
 CLAIM_LEASE = timedelta(seconds=30)
+#: How long the last attempt's outcome may take to be recorded before the message is given up.
 RECORDING = timedelta(seconds=5)
 #: How long to wait after the store failed before it is asked again.
 STORE_PAUSE = timedelta(seconds=1)
@@ -298,7 +299,8 @@ class Sender:
         wire = outbound.wire or self._form(agreement, delivery, outbound.body)
         following = plan(agreement.outbound, delivery.tries + 1, delivery.series_began or now, now)
         ends = now + agreement.outbound.timeout
-        lease = agreement.outbound.timeout + RECORDING
+        # Until the next step is due: a process that is killed meanwhile shifts nothing.
+        lease = following.due - now + (RECORDING if following.last else timedelta(0))
         await self._store.begin(
             outbound, wire, now, following.due, last=following.last, lease=lease
         )

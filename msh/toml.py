@@ -108,7 +108,7 @@ class Place:
         value = self._take(key)
         allowed = ", ".join(f'"{choice}"' for choice in choices)
         if value is None:
-            self.problem(key, f"is missing; one of {allowed} is wanted")
+            self._wanted(key, f"one of {allowed}")
             return None
         if value not in list(choices):
             self.problem(key, f"{_shown(value)} is not one of {allowed}")

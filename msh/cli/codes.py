@@ -59,7 +59,7 @@ _SHOWN: Mapping[Table, tuple[str, Mapping[str, str]]] = {
             "patterns": "patterns",
             "shapes": "shapes",
             "out": "debited",
-            "into": "credited",
+            "in": "credited",
             "note": "note",
         },
     ),
@@ -72,7 +72,6 @@ _SHOWN: Mapping[Table, tuple[str, Mapping[str, str]]] = {
             "closes": "closes",
             "business_types": "business types",
             "message_kinds": "kinds",
-            "note": "note",
         },
     ),
 }

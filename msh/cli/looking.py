@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from msh.cli.context import ConfigOption, JsonOption, configuration_of, nothing_stored, opened
-from msh.cli.output import console, local, print_json, print_table, remark
+from msh.cli.output import console, local, local_short, print_json, print_table, remark
 
 if TYPE_CHECKING:
     from msh.cli.finding import Found
@@ -71,9 +71,11 @@ def list_messages(
     if not found:
         remark("no messages")
         return
+    now = datetime.now(UTC)
     print_table(
-        ["message", "when", "service", "from → to", "state", "status"],
-        [_cells(row(subject, catalog), subject) for subject in found[:limit]],
+        ["message", "when", "service", "with", "state"],
+        [_cells(row(subject, catalog), subject, now) for subject in found[:limit]],
+        fixed=4,
     )
     if len(found) > limit:
         remark(f"the newest {limit}; --limit N shows more")
@@ -221,19 +223,21 @@ def moment(text: str, now: datetime) -> datetime:
         ) from None
 
 
-def _cells(row: dict[str, Any], subject: Delivery | Reception) -> Sequence[Any]:
+def _cells(row: dict[str, Any], subject: Delivery | Reception, now: datetime) -> Sequence[Any]:
     from rich.text import Text
 
     from msh.cli.finding import came
     from msh.cli.timeline import tone_of
+    from msh.store import Delivery
 
+    outbound = isinstance(subject, Delivery)
+    said = " ".join(part for part in (row["state"], row["status"], row["text"]) if part)
     return (
         row["message_id"],
-        local(came(subject)),
+        local_short(came(subject), now),
         row["service"],
-        f"{row['sender']} → {row['receiver']}",
-        row["state"],
-        Text(f"{row['status'] or ''} {row['text']}".strip(), style=str(tone_of(subject.status))),
+        f"→ {subject.receiver}" if outbound else f"← {subject.sender}",
+        Text(said, style=str(tone_of(subject.status))),
     )
 
 

@@ -46,14 +46,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2).encode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> None:
-    """A table for people; the first column is never wrapped."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, fixed: int = 1
+) -> None:
+    """A table for people; the first ``fixed`` columns are never wrapped."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0, overflow="fold")
+        table.add_column(column, no_wrap=number < fixed, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console().print(table)
@@ -74,6 +76,14 @@ def iso(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def local_short(moment: datetime, now: datetime) -> str:
+    """Time of day if that is today, else date and time, where the reader is."""
+    there, today = moment.astimezone(), now.astimezone().date()
+    if there.date() == today:
+        return f"{there:%H:%M:%S}"
+    return f"{there:%m-%d %H:%M}" if there.year == today.year else f"{there:%Y-%m-%d}"
 
 
 def local(moment: datetime | None) -> str:

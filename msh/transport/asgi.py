@@ -7,6 +7,7 @@ deadlines, the number of connections and TLS are the host's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("msh.transport.asgi")
 
 READY_SECONDS = 2.0
 # An application cannot close a connection without an answer, so silence is an empty 503.
@@ -65,7 +68,13 @@ def asgi_app(
         task = asyncio.ensure_future(accept(wire, peer, lambda: None))
         in_hand.add(task)
         task.add_done_callback(in_hand.discard)
-        return rules.answer_to(await asyncio.shield(task)) or _SILENCE
+        try:
+            acceptance = await asyncio.shield(task)
+        except Exception as error:
+            # Not the error's text, which may quote the message.
+            _log.critical("a defect in msh itself: %s", type(error).__name__)
+            return rules.FAILED
+        return rules.answer_to(acceptance) or _SILENCE
 
     return application
 

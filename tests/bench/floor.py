@@ -30,7 +30,9 @@ class GroupCommit:
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = FULL")
-        self.connection.execute("CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, data BLOB)")
+        self.connection.execute(
+            "CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, data BLOB)"
+        )
         threading.Thread(target=self.run, daemon=True).start()
 
     async def write(self, data: bytes) -> None:

@@ -24,6 +24,8 @@ from msh.cli import app
 Run = Callable[..., Result]
 #: Seconds within which a server must be ready, or have ended.
 PATIENCE = 20
+#: Seconds after which a folder of these tests gives up an attempt.
+HASTE = 0.1
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,8 @@ def _no_configuration_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for name in ("MSH_CONFIG", "COLUMNS", "FORCE_COLOR", "MSH_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    # `msh serve` lets a handlers file import its neighbours.
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture
@@ -84,6 +88,10 @@ class Folder:
         assert count == 1
         self.config.write_text(changed, encoding="utf-8")
 
+    def wait_for_answers(self) -> None:
+        """Give a peer that does answer all the time it needs."""
+        self.change(f"timeout = {HASTE}", f"timeout = {PATIENCE}")
+
 
 @pytest.fixture
 def biz(run: Run, tmp_path: Path) -> Folder:
@@ -91,7 +99,7 @@ def biz(run: Run, tmp_path: Path) -> Folder:
     assert run("init", tmp_path / "biz", "--role", "business").exit_code == 0
     folder = Folder(tmp_path / "biz")
     folder.change("resends = 3\ninterval = 60", "resends = 1\ninterval = 0")
-    folder.change("timeout = 30", "timeout = 0.3")
+    folder.change("timeout = 30", f"timeout = {HASTE}")
     folder.reach("PSP", f"http://127.0.0.1:{unused_port()}/sms")
     return folder
 
@@ -118,21 +126,27 @@ class Process:
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[Process]:
-    """``msh`` with these arguments, once it has printed its first line; always ended."""
-    environment = os.environ | {"PYTHONPATH": str(Path(msh.__file__).parents[1])}
+def spawned(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """``msh`` with these arguments as a process of its own; always ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "msh.cli", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env=os.environ | {"PYTHONPATH": str(Path(msh.__file__).parents[1])},
     )
-    try:
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[Process]:
+    """``msh`` with these arguments, once it has printed its first line; always ended."""
+    with spawned(*arguments) as process:
         yield Process(process, _first_line(process))
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=PATIENCE)
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 import msh
 from msh.cli.looking import moment
+from msh.cli.output import local_short
 from msh.errors import UsageError
 from msh.protocol.digest import message_digest
 from msh.store import open_store
@@ -115,10 +116,17 @@ def test_list_for_people(run: Run, biz: Folder) -> None:
     send(run, biz, "OUT-2")
     shown = run("-c", biz.config, "list", "--limit", "1")
     assert "OUT-2" in shown.stdout
-    assert "BIZ → PSP" in shown.stdout
+    assert "PS810FTRQ  → PSP  queued" in shown.stdout
     assert "OUT-1" not in shown.stdout
     assert "--limit N shows more" in shown.stderr
     assert "\x1b" not in shown.stdout
+
+
+def test_when_it_came_is_short_for_people() -> None:
+    now = datetime(2026, 11, 21, 12, 0).astimezone()
+    assert local_short(datetime(2026, 11, 21, 9, 5, 7).astimezone(UTC), now) == "09:05:07"
+    assert local_short(datetime(2026, 11, 20, 9, 5, 7).astimezone(UTC), now) == "11-20 09:05"
+    assert local_short(datetime(2025, 11, 21, 9, 5, 7).astimezone(UTC), now) == "2025-11-21"
 
 
 def test_an_unknown_state_names_those_there_are(run: Run, biz: Folder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from typer.testing import CliRunner
 import msh
 from msh.cli import app, looking
 from msh.errors import StoreLocked
-from tests.cli.conftest import Folder, Run, started
+from tests.cli.conftest import Folder, Run, spawned, started
 
-COMMANDS = (
-    "init serve send resend compose check list show why tail codes purge".split()  # in any order
-)
+COMMANDS = [
+    *("init", "serve", "send", "resend", "compose", "check"),
+    *("list", "show", "why", "tail", "codes", "purge"),
+]
 
 
 def test_the_help_names_every_command(run: Run) -> None:
@@ -163,6 +165,58 @@ def test_a_store_in_memory_cannot_be_shared_among_commands(run: Run, biz: Folder
     refused = run("-c", biz.config, "send", "PS810FTRQ", biz.message())
     assert refused.exit_code == 2
     assert "in memory" in refused.stderr
+
+
+def test_any_terminal_encoding_will_do() -> None:
+    environment = {
+        "PYTHONPATH": str(Path(msh.__file__).parents[1]),
+        "PYTHONIOENCODING": "ascii",
+    }
+    for options, expected in (("--json",), "處理完成"), ((), r"\u8655\u7406\u5b8c\u6210"):
+        printed = subprocess.run(
+            [sys.executable, "-m", "msh.cli", "codes", "statuses", *options],
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        assert expected in printed.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_colours_are_for_terminals_that_want_them(
+    run: Run, biz: Folder, monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    run("-c", biz.config, "send", "PS810FTRQ", biz.message(), "--msg-id", "M1")
+    environment = {
+        "PYTHONPATH": str(Path(msh.__file__).parents[1]),
+        "TERM": "xterm-256color",
+        **({"NO_COLOR": "1"} if plain else {}),
+    }
+    command = ("-c", biz.config, "send", "PS810FTRQ", "-", "--msg-id", "M2", "--wait")
+    ours, theirs = os.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "msh.cli", *command],
+            input=b"<a/>",
+            stdout=theirs,
+            env=environment,
+            timeout=30,
+        )
+        seen = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "undelivered, not sent, 2 attempts" in seen
+    assert ("\x1b[1;31m" in seen) != plain
+
+
+def test_a_reader_that_stops_early_is_no_error_to_speak_of() -> None:
+    with spawned("codes", "--json") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read().decode()
 
 
 def test_ctrl_c_is_130_and_leaves_no_traceback(run: Run, biz: Folder) -> None:

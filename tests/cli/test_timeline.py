@@ -227,7 +227,7 @@ def test_no_step_is_left_out() -> None:
         (delivery(state=deliveries.State.WAITING), "waiting, 2 attempts", Tone.PLAIN),
         (
             delivery(status=StatusCode.parse("PSPBK0005E")),
-            "answered PSPBK0005E 存款餘額不足, 2 attempts",
+            "answered PSPBK0005E 存款戶餘額不足, 2 attempts",
             Tone.BAD,
         ),
         (

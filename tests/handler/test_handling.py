@@ -153,8 +153,14 @@ async def test_one_party_at_its_limit_waits_and_past_that_comes_back(world):
     assert len(await platform.store.receptions()) == 5  # what came back left no row
     gate.open.set()
     await world.clock.settle()
-    assert sum(post.done() and status_of(post.result()) == "PSPPM0000I"
-               for post in posts if type(post.result()).__name__ == "Reply") == 5
+    assert (
+        sum(
+            post.done() and status_of(post.result()) == "PSPPM0000I"
+            for post in posts
+            if type(post.result()).__name__ == "Reply"
+        )
+        == 5
+    )
     assert len(platform.calls) == 5
 
 
@@ -313,9 +319,7 @@ async def test_a_long_handler_keeps_its_lease(world, tmp_path):
     url = f"sqlite:///{tmp_path}/psp.db"
     gate = Gate()
     first = await world.platform(gate, store=open_store(url))
-    second = await world.platform(
-        store=open_store(url), url="memory://second/sms"
-    )
+    second = await world.platform(store=open_store(url), url="memory://second/sms")
     asyncio.create_task(world.post(first, serialise(request(world), PROFILE)))
     await world.clock.advance(300)
     assert (len(first.calls), len(second.calls)) == (1, 0)
@@ -371,7 +375,10 @@ async def test_a_missing_handler_is_reported_before_anything_runs(world):
 
     with pytest.raises(msh.ConfigurationError) as told:
         await platform.start()
-    assert [problem.split(":")[0] for problem in told.value.problems] == ["PS811FTRRQ", "PS830INQRQ"]
+    assert [problem.split(":")[0] for problem in told.value.problems] == [
+        "PS811FTRRQ",
+        "PS830INQRQ",
+    ]
     with pytest.raises(msh.UsageError, match="no agreement accepts"):
         platform.on("IS910SMDRQ")
 

@@ -307,3 +307,16 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_a_close_that_was_cancelled_can_be_repeated(path: Path) -> None:
+    store = SqliteStore(str(path), lock_seconds=10)
+    await store.open(Notified())
+    with locked(path):
+        asked = asyncio.create_task(store.enqueue(draft(), NOW))
+        closing_ = asyncio.create_task(store.close())
+        await asyncio.sleep(0.05)
+        closing_.cancel()
+        await asyncio.gather(closing_, return_exceptions=True)
+    await asyncio.wait_for(store.close(), 10)
+    assert (await asked)[1]

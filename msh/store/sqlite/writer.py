@@ -155,12 +155,11 @@ class Writer:
 
     async def close(self) -> None:
         """Run what is queued, then end the thread and close the connection."""
-        if not self._closing:
-            self._closing = True
-            while self._unfinished:
-                self._finished.clear()
-                await self._finished.wait()
-            self._groups.put(None)
+        self._closing = True
+        while self._unfinished:
+            self._finished.clear()
+            await self._finished.wait()
+        self._groups.put(None)  # a second one does no harm: a first close may have been cancelled
         await asyncio.to_thread(self._thread.join)
 
     def _put(self, job: _Job) -> None:

@@ -52,13 +52,13 @@ class HttpClient:
             return Response(await self._post(self._pooled, endpoint, wire, ends, timeout, first))
         except _CLOSED as error:
             if not first.pooled or first.answered or _began_to_answer(error) or fresh.closed:
-                raise _no_answer(error) from None
+                raise NoAnswer(_closed(error)) from None
         # An idle connection that the peer had closed, as far as can be known: once more, at once.
         second = _Try()
         try:
             answer = await self._post(fresh, endpoint, wire, ends, timeout, second)
         except _CLOSED as error:
-            raise NoAnswer(f"connection closed ({_kind(error)})", reconnected=True) from None
+            raise NoAnswer(_closed(error), reconnected=True) from None
         except NotSent as error:
             raise NoAnswer(
                 f"connection closed, and then {error}", reconnected=second.connected
@@ -179,8 +179,10 @@ def _began_to_answer(error: Exception) -> bool:
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
-def _no_answer(error: Exception) -> NoAnswer:
-    return NoAnswer(f"connection closed ({_kind(error)})")
+def _closed(error: Exception) -> str:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "connection closed"
+    return f"connection closed ({_kind(error)})"
 
 
 def _kind(error: Exception) -> str:

@@ -1,0 +1,48 @@
+# Everything below sets itself up: a Python >= 3.11 is all that is needed.
+#   make demo    business system and platform, and everything that can go wrong in between
+#   make test    all checks and tests
+#   make bench   speed, beside a floor taken in the same run (needs Debian's wrk)
+#   make docs    the documentation as HTML in build/docs
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint unit bench docs diagrams clean
+
+# One stamp per set of packages, so that each target installs only what it needs.
+$(VENV)/.base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e '.[fast]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(INSTALL) -e '.[fast,test,lint,docs]'
+	touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/python examples/demo/run.py
+
+test: lint unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.test
+	$(BIN)/pytest -n auto
+
+bench: $(VENV)/.base
+	$(BIN)/python -m tests.bench.run
+
+diagrams: $(VENV)/.test
+	$(BIN)/python docs/make_diagrams.py
+
+docs: $(VENV)/.test
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+
+clean:
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
