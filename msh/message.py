@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from msh.catalog import StatusCode
 from msh.errors import UsageError
@@ -19,6 +19,9 @@ from msh.errors import UsageError
 #: What a message id or a party id may be: visible ASCII, no white space.
 IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+_FOUR_IDENTIFIERS = re.compile(" ".join([IDENTIFIER.pattern] * 4))
 
 
 def is_identifier(text: str) -> bool:
@@ -47,18 +50,23 @@ class Message:
     status_text: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("service", "message_id", "sender", "receiver"):
-            if not is_identifier(getattr(self, name)):
-                raise UsageError(
-                    f"{name} {getattr(self, name)!r}: must be 1 to 128 visible ASCII characters"
-                )
+        ids = f"{self.service} {self.message_id} {self.sender} {self.receiver}"
+        if not _FOUR_IDENTIFIERS.fullmatch(ids):
+            self._name_what_is_wrong("service", "message_id", "sender", "receiver")
         if self.ref_to is not None and not is_identifier(self.ref_to):
-            raise UsageError(f"ref_to {self.ref_to!r}: must be 1 to 128 visible ASCII characters")
-        for moment in (self.timestamp, self.expires):
-            if moment is not None and moment.tzinfo is not UTC:
-                raise UsageError(f"{self.message_id}: timestamp and expires must be in UTC")
+            self._name_what_is_wrong("ref_to")
+        if self.timestamp.tzinfo is not UTC or (
+            self.expires is not None and self.expires.tzinfo is not UTC
+        ):
+            raise UsageError(f"{self.message_id}: timestamp and expires must be in UTC")
         if self.status_text:
             self._require_text()
+
+    def _name_what_is_wrong(self, *names: str) -> NoReturn:
+        wrong = [name for name in names if not is_identifier(getattr(self, name))]
+        raise UsageError(
+            f"{wrong[0]} {getattr(self, wrong[0])!r}: must be 1 to 128 visible ASCII characters"
+        )
 
     def _require_text(self) -> None:
         if odd := _NOT_XML.search(self.status_text):

@@ -46,6 +46,8 @@ from msh.transport.base import Transport
 
 _log = logging.getLogger("msh.sender")
 
+#: More bytes than any envelope around a body takes.
+ENVELOPE = 8192
 #: How long a claim lasts before its first byte leaves.
 CLAIM_LEASE = timedelta(seconds=30)
 #: How long the last attempt's outcome may take to be recorded before the message is given up.
@@ -129,8 +131,10 @@ class Sender:
         now = self._clock.now()
         body = normal_body(outgoing.body, agreement.profile.shape)
         message_id = outgoing.message_id or new_message_id(agreement.own, now)
-        message = _message(agreement, outgoing, message_id, body, now)
-        size = len(serialise(message, agreement.profile)) + self._security(agreement).overhead
+        size = len(body) + self._security(agreement).overhead
+        if size + ENVELOPE > agreement.max_bytes:  # near enough to the limit to be counted exactly
+            message = _message(agreement, outgoing, message_id, body, now)
+            size += len(serialise(message, agreement.profile)) - len(body)
         if size > agreement.max_bytes:
             raise MessageTooLarge(
                 f"{outgoing.service} to {agreement.peer} would be {size:,} bytes, over the limit of"
@@ -289,6 +293,8 @@ class Sender:
         except StoreError as error:
             # The claim lapses, and the attempt, if one began, counts as unanswered.
             _log.error("%s: %s", outbound.delivery.message_id, error)
+        except Exception as error:  # the same holds, and somebody must know
+            _log.critical("a defect in msh itself: %s", type(error).__name__, exc_info=error)
 
     async def deliver(self, agreement: Agreement, outbound: Outbound) -> None:
         """The way of a message out: one attempt, from the claim to the outcome on disk."""

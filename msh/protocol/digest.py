@@ -35,9 +35,5 @@ def content_digest(service: str, receiver: str, ref_to: str | None, body: bytes)
 
 def _digest(*parts: str | bytes) -> bytes:
     # Each part is led by its length, so that no two different lists give the same bytes.
-    total = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        total.update(b"%d:" % len(data))
-        total.update(data)
-    return total.digest()
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in encoded])).digest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential
@@ -33,10 +34,7 @@ def plan(reliability: Reliability, attempt: int, first: datetime, now: datetime)
     one's start + time-out + interval, whether it times out or fails at once, so the schedule
     never shifts.
     """
-    wait = reliability.wait or wait_exponential(
-        multiplier=reliability.interval.total_seconds(), exp_base=reliability.factor, max=_LONGEST
-    )
-    stop = reliability.stop or stop_after_attempt(reliability.resends + 1)
+    wait, stop = _strategies(reliability)
     end = now + reliability.timeout
     state = _call_state(attempt, (end - first).total_seconds())
     # tenacity's order: some strategies stop by what the wait would be (stop_before_delay).
@@ -45,6 +43,15 @@ def plan(reliability: Reliability, attempt: int, first: datetime, now: datetime)
     if stop(state):
         return Plan(end, last=True)
     return Plan(end + timedelta(seconds=pause), last=False)
+
+
+@lru_cache(maxsize=256)
+def _strategies(reliability: Reliability) -> tuple[Any, Any]:
+    """tenacity's strategies for what was agreed, or those that were given instead."""
+    wait = reliability.wait or wait_exponential(
+        multiplier=reliability.interval.total_seconds(), exp_base=reliability.factor, max=_LONGEST
+    )
+    return wait, reliability.stop or stop_after_attempt(reliability.resends + 1)
 
 
 def schedule(reliability: Reliability, first: datetime, limit: int = 1000) -> list[datetime]:

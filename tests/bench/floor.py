@@ -105,9 +105,7 @@ async def send(path: str, url: str, wires: list[bytes], clients: int) -> tuple[f
 
 
 if __name__ == "__main__":
-    if "--uvloop" in sys.argv:
-        import uvloop
+    from tests.bench.receiver import loop_factory
 
-        uvloop.run(serve(sys.argv[1]))
-    else:
-        asyncio.run(serve(sys.argv[1]))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(sys.argv[1]))

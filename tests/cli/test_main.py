@@ -206,7 +206,7 @@ def test_colours_are_for_terminals_that_want_them(
     finally:
         os.close(ours)
         os.close(theirs)
-    assert "undelivered, not sent, 2 attempts" in seen
+    assert "undelivered, not sent, 1 attempt" in seen
     assert ("\x1b[1;31m" in seen) != plain
 
 

@@ -240,7 +240,10 @@ def test_a_party_that_accepts_nothing_only_sends(run: Run, biz: Folder, psp: Fol
 
 
 def test_old_content_is_purged_at_the_start(run: Run, biz: Folder) -> None:
-    run("-c", biz.config, "send", "PS810FTRQ", biz.message(), "--msg-id", "OLD", "--wait")
+    given_up = run(
+        "-c", biz.config, "send", "PS810FTRQ", biz.message(), "--msg-id", "OLD", "--wait"
+    )
+    assert "undelivered, not sent" in given_up.stdout, given_up.stderr
     with closing(sqlite3.connect(biz.database)) as database:
         database.execute("UPDATE delivery SET settled = settled - 4 * 86400 * 1000000")
         database.commit()

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("msh.testing.contracts")
-
-from msh.store.sqlite import SqliteStore  # noqa: E402  (after the line above has its effect)
-from msh.testing.contracts.samples import Notified  # noqa: E402
+from msh.store.sqlite import SqliteStore
+from msh.testing.contracts.samples import Notified
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-pytest.register_assert_rewrite("msh.testing.contracts")
-
-from msh.transport.http import HttpTransport, ListenLimits  # noqa: E402  (after the line above)
+from msh.testing.contracts.transport import Inbox, ready
+from msh.transport.base import Accept
+from msh.transport.http import HttpTransport, ListenLimits
+from tests.transport.requests import SOON, Server, Start
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 #: Limits that a test can wait for.
@@ -64,3 +65,24 @@ async def raw_server() -> AsyncIterator[Callable[[Serve], Awaitable[str]]]:
     for task in list(tasks):
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts listeners: ``start(accept, limits=..., ready=...)``."""
+    transports: list[HttpTransport] = []
+
+    async def start(
+        accept: Accept | None = None,
+        limits: ListenLimits | None = None,
+        ready: Callable[[], Awaitable[bool]] = ready,
+        url: str = "http://127.0.0.1:0/sms",
+    ) -> Server:
+        transport = HttpTransport(limits)
+        transports.append(transport)
+        return Server(transport, await transport.listen(url, accept or Inbox(), ready))
+
+    yield start
+    for transport in transports:
+        async with asyncio.timeout(SOON):
+            await transport.close()
