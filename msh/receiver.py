@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from msh.agreement import Agreement, Agreements
-from msh.catalog import StatusCode
 from msh.clock import Clock
-from msh.desk import Desk, HandlerFunction, is_async
-from msh.envelope import Parsed, fault, normal_body, parse, serialise
+from msh.desk import HandlerFunction
+from msh.dispatcher import Dispatcher, Drafting
+from msh.envelope import Parsed, fault, parse, serialise
 from msh.errors import (
-    CatalogError,
-    ClaimLost,
     MalformedMessage,
     MshError,
-    Refuse,
     StoreError,
 )
-from msh.ids import new_message_id
-from msh.message import Message, Outgoing, Reply
+from msh.message import Message
 from msh.profile import Check
-from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
+from msh.protocol.checks import Judged, judge
 from msh.protocol.digest import message_digest
+from msh.replying import reply_message
 from msh.security import Security
 from msh.store import (
-    Answer,
-    Claim,
     Conflict,
-    Draft,
     InHand,
     New,
     Remembered,
@@ -51,11 +42,9 @@ _log = logging.getLogger("msh.receiver")
 COME_BACK = timedelta(seconds=5)
 #: How often a repeat looks whether another process has answered the first copy.
 LOOK_AGAIN = timedelta(milliseconds=100)
-LONGEST_PAUSE = timedelta(seconds=5)
 #: Refusals of strangers are counted; one line per reason and this time goes to the log.
 STRANGER_LOG = timedelta(seconds=10)
 
-Drafting = Callable[[Outgoing], Draft]
 Late = Callable[[Parsed], Awaitable[bool]]
 
 
@@ -79,14 +68,8 @@ class Receiver:
         self._store = store
         self._security = security
         self._clock = clock
-        self._handlers = handlers
-        self._draft = draft
         self._late = late
-        self._queued = queued
-        self._desks = {agreement.peer: Desk(agreement) for agreement in agreements}
-        self._pending: dict[int, list[asyncio.Future[StoredReply | None]]] = {}
-        self._loops: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._dispatcher = Dispatcher(agreements, store, clock, handlers, draft, queued)
         #: Refusals given before authentication, by reason: counted, never stored.
         self.refused: Counter[str] = Counter()
         self._logged: dict[str, datetime] = {}
@@ -123,9 +106,9 @@ class Receiver:
         stored: Callable[[], None],
     ) -> transport.Acceptance:
         """Remember, then judge: the repeat check comes before all that may change with time."""
-        desk = self._desks[agreement.peer]
+        desk = self._dispatcher.desk(agreement.peer)
         refusal = judge(Judged(message, agreement, now))
-        handles = refusal is None and not self._stopping
+        handles = refusal is None and not self._dispatcher.stopping
         starts = handles and desk.take()
         waits = handles and not starts and desk.reserve()
         digest = message_digest(message)
@@ -150,7 +133,9 @@ class Receiver:
                 desk.leave()
         if isinstance(arrival, New):
             stored()
-            self._begin(desk, message, Work(arrival.claim, wire, now), refusal, placed=starts)
+            self._dispatcher.begin(
+                desk, message, Work(arrival.claim, wire, now), refusal, placed=starts
+            )
             reception = arrival.claim.reception
         elif isinstance(arrival, InHand):
             stored()
@@ -171,14 +156,12 @@ class Receiver:
         """Wait for the first copy's reply, and for no longer than the sender does."""
         until = self._clock.now() + agreement.handling.patience
         while True:
-            pending = self._pending.get(reception)
+            settled = self._dispatcher.settled(reception)
             reply: StoredReply | None = None
             try:
-                if pending is not None:
-                    waiter = asyncio.get_running_loop().create_future()
-                    pending.append(waiter)
+                if settled is not None:
                     async with self._clock.timeout(until):
-                        reply = await waiter
+                        reply = await settled
                 elif self._clock.now() < until:
                     await self._clock.sleep_until(min(until, self._clock.now() + LOOK_AGAIN))
                 else:
@@ -214,7 +197,7 @@ class Receiver:
                 code, text = status, ""
             case _:  # not stored, for want of room: the sender's schedule brings it again
                 return self._not_now(agreement)
-        plain = self._reply(agreement, message, code, text)
+        plain = reply_message(agreement, message, code, self._clock.now(), text=text)
         return transport.Reply(self._security(agreement).protect(plain, agreement.profile).wire)
 
     def _agreement_of(self, parsed: Parsed) -> Agreement | None:
@@ -257,7 +240,7 @@ class Receiver:
         if known is None or parsed.profile is not known.profile:
             return self._unreadable("no agreement with these parties")
         code = known.own_codes[Check.RIGHT]
-        reply = self._reply(known, parsed.message, code, "no agreement with this party")
+        reply = reply_message(known, parsed.message, code, now, text="no agreement with this party")
         return transport.Reply(serialise(reply, parsed.profile))
 
     def _count(self, reason: str) -> None:
@@ -267,191 +250,6 @@ class Receiver:
         if last is None or now - last >= STRANGER_LOG:
             self._logged[reason] = now
             _log.warning("refused unread: %s (%d so far)", reason, self.refused[reason])
-
-    # handling
-
-    def _begin(
-        self, desk: Desk, message: Message, work: Work, refusal: Refusal | None, *, placed: bool
-    ) -> None:
-        """Handle in a task of its own, which outlives the connection that brought the message."""
-        reception = work.claim.reception
-        self._pending[reception] = []
-        desk.claims[reception] = work.claim
-        task = asyncio.create_task(self._handle(desk, message, work, refusal, placed=placed))
-        desk.tasks[reception] = task
-        task.add_done_callback(lambda task: self._ended(desk, reception, task))
-
-    def _ended(self, desk: Desk, reception: int, task: asyncio.Task[StoredReply | None]) -> None:
-        del desk.tasks[reception], desk.claims[reception]
-        reply = None
-        if not task.cancelled():
-            error = task.exception()
-            if error is not None:
-                _log.critical("a defect in msh itself", exc_info=error)
-            else:
-                reply = task.result()
-        for waiter in self._pending.pop(reception):
-            if not waiter.done():
-                waiter.set_result(reply)
-
-    async def _handle(
-        self, desk: Desk, message: Message, work: Work, refusal: Refusal | None, *, placed: bool
-    ) -> StoredReply | None:
-        """From the claim to the stored answer, or to the release for a later run (None)."""
-        agreement, claim = desk.agreement, work.claim
-        try:
-            if refusal is not None:
-                return await self._refuse(agreement, message, claim, refusal)
-            if not placed:
-                await desk.place()
-                placed = True
-                now = self._clock.now()
-                if past_time_to_live(message.expires, agreement, now):
-                    return await self._set_aside(agreement, message, claim, "past time to live")
-                if claim.run >= agreement.handling.runs:
-                    return await self._set_aside(agreement, message, claim, "no run is left")
-                claim = await self._store.start(claim, now, agreement.handling.lease)
-                desk.claims[claim.reception] = claim
-            return await self._run(desk, message, claim)
-        except ClaimLost:
-            _log.info("%s: taken over by another process", message.message_id)
-        except StoreError as error:
-            # The lease lapses and the work is taken over, here or elsewhere.
-            _log.error("%s: %s", message.message_id, error)
-        except asyncio.CancelledError:
-            # A plain handler's thread cannot be stopped, so its work stays leased until it ends.
-            if not placed or is_async(self._handlers[message.service]):
-                now = self._clock.now()
-                with suppress(StoreError):
-                    await self._store.release(claim, now, now, "the process was stopped")
-            raise
-        finally:
-            if placed:
-                desk.leave()
-        return None
-
-    async def _run(self, desk: Desk, message: Message, claim: Claim) -> StoredReply | None:
-        """One run of the handler, and what follows from how it ends."""
-        agreement = desk.agreement
-        await self._resolve(agreement, message)
-        try:
-            answer = await self._ask_handler(desk, message)
-            reply = await self._store.answer(claim, answer, self._clock.now())
-        except StoreError:
-            raise
-        except Exception as error:  # whatever a handler raises is its failure, not an answer
-            return await self._failed(agreement, message, claim, error)
-        for draft in answer.then:
-            self._queued(draft.receiver)
-        return reply
-
-    async def _ask_handler(self, desk: Desk, message: Message) -> Answer:
-        try:
-            reply = await desk.call(self._handlers[message.service], message)
-        except Refuse as refuse:
-            reply = Reply(refuse.status, text=refuse.text)
-            return self._answer(desk.agreement, message, reply, refused=True)
-        return self._answer(desk.agreement, message, reply)
-
-    async def _failed(
-        self, agreement: Agreement, message: Message, claim: Claim, error: Exception
-    ) -> StoredReply | None:
-        """A handler's failure is not an answer: it runs again, and only then 9999S."""
-        reason = _where(error)
-        handling = agreement.handling
-        _log.error(
-            "%s %s: run %d of %d failed: %s",
-            message.service,
-            message.message_id,
-            claim.run,
-            handling.runs,
-            reason,
-        )
-        if claim.run >= handling.runs:
-            return await self._set_aside(agreement, message, claim, reason)
-        now = self._clock.now()
-        await self._store.release(claim, now + handling.retry_after, now, reason)
-        return None
-
-    async def _refuse(
-        self, agreement: Agreement, message: Message, claim: Claim, refusal: Refusal
-    ) -> StoredReply:
-        code = agreement.own_codes[refusal.check]
-        made = self._reply(agreement, message, code, refusal.reason)
-        wire = serialise(made, agreement.profile)
-        answer = Answer(code, wire, reason=refusal.reason, refused=True)
-        return await self._store.answer(claim, answer, self._clock.now())
-
-    async def _set_aside(
-        self, agreement: Agreement, message: Message, claim: Claim, reason: str
-    ) -> StoredReply:
-        """Answer with the system error, and leave the message to an operator."""
-        code = agreement.own_codes[Check.SYSTEM_ERROR]
-        wire = serialise(self._reply(agreement, message, code, ""), agreement.profile)
-        answer = Answer(code, wire, reason=reason, set_aside=True)
-        _log.error("%s %s: set aside: %s", message.service, message.message_id, reason)
-        return await self._store.answer(claim, answer, self._clock.now())
-
-    async def _resolve(self, agreement: Agreement, message: Message) -> None:
-        """An authentic result ends every doubt about the request it refers to."""
-        row = agreement.profile.catalog.services[message.service]
-        if row.result_of is None or message.ref_to is None:
-            return
-        for delivery in await self._store.deliveries(message_id=message.ref_to):
-            if delivery.sender == agreement.own and delivery.service == row.result_of:
-                await self._store.resolve(
-                    agreement.own,
-                    delivery.message_id,
-                    agreement.peer,
-                    message.message_id,
-                    self._clock.now(),
-                )
-
-    # replies
-
-    def _answer(
-        self, agreement: Agreement, message: Message, reply: Reply, *, refused: bool = False
-    ) -> Answer:
-        """What the handler returned, checked and as bytes."""
-        code = StatusCode.parse(str(reply.status))
-        if code.source not in agreement.own_codes.sources:
-            raise CatalogError(
-                f"a {agreement.own_role} may not answer with {code}; its codes begin with "
-                + " or ".join(f"PSP{source}" for source in sorted(agreement.own_codes.sources))
-            )
-        body = normal_body(reply.body, agreement.profile.shape)
-        made = self._reply(agreement, message, code, reply.text, body)
-        return Answer(
-            code,
-            serialise(made, agreement.profile),
-            reason=reply.text,
-            refused=refused,
-            apply=reply.apply,
-            then=tuple(self._draft(outgoing) for outgoing in reply.then),
-        )
-
-    def _reply(
-        self,
-        agreement: Agreement,
-        message: Message,
-        code: StatusCode,
-        text: str,
-        body: bytes = b"",
-    ) -> Message:
-        catalog = agreement.profile.catalog
-        official = catalog.text_of(code)
-        now = self._clock.now()
-        return Message(
-            service=catalog.reply_for(message.service) or message.service,
-            message_id=new_message_id(agreement.own, now),
-            sender=agreement.own,
-            receiver=message.sender,
-            timestamp=now,
-            body=body,
-            ref_to=message.message_id,
-            status=code,
-            status_text=f"{official}: {text}" if text and official else text or official,
-        )
 
     async def _form(self, agreement: Agreement, reply: StoredReply) -> bytes:
         """The bytes that leave: the first protected form, made once and kept."""
@@ -466,67 +264,10 @@ class Receiver:
             reply.reception, protected.key, protected.wire, over=reply.key
         )
 
-    # running
-
     def start(self) -> None:
         """Begin to take over what others left, and to keep the leases of what runs here."""
-        for desk in self._desks.values():
-            name = desk.agreement.peer
-            for loop in (self._take_over(desk), self._keep_leases(desk)):
-                self._loops.append(asyncio.create_task(loop, name=f"msh-receiver-{name}"))
+        self._dispatcher.start()
 
     async def stop(self, grace: float) -> None:
-        """Take nothing new; finish what is in hand, for at most ``grace`` seconds.
-
-        What waits for a place is left to others at once.
-        """
-        self._stopping = True
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        self._loops.clear()
-        tasks = [task for desk in self._desks.values() for task in desk.tasks.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        for desk in self._desks.values():
-            desk.close()
-
-    async def _take_over(self, desk: Desk) -> None:
-        """Pick up, now and then, what a killed process left and what is due to run again."""
-        agreement = desk.agreement
-        handling = agreement.handling
-        pause = max(min(handling.lease / 4, handling.retry_after / 2, LONGEST_PAUSE), LOOK_AGAIN)
-        while True:
-            now = self._clock.now()
-            try:
-                if desk.free:
-                    for work in await self._store.take_over(
-                        agreement.peer, now, handling.lease, desk.free
-                    ):
-                        message = parse(work.wire, self._profiles).message
-                        refusal = judge(Judged(message, agreement, work.received))
-                        if work.claim.reception not in desk.tasks:
-                            self._begin(desk, message, work, refusal, placed=False)
-            except StoreError as error:
-                _log.error("cannot take over work of %s: %s", agreement.peer, error)
-            await self._clock.sleep_until(now + pause)
-
-    async def _keep_leases(self, desk: Desk) -> None:
-        handling = desk.agreement.handling
-        while True:
-            await self._clock.sleep_until(self._clock.now() + handling.lease / 3)
-            now = self._clock.now()
-            for claim in list(desk.claims.values()):
-                with suppress(StoreError):  # lost or locked: the answer will tell
-                    await self._store.extend(claim, now, handling.lease)
-
-
-def _where(error: Exception) -> str:
-    """The kind of error and its place; never its text, which may hold a message's content."""
-    cause = error.__cause__ if error.__cause__ is not None else error
-    frames = traceback.extract_tb(cause.__traceback__)
-    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
+        """Take nothing new; finish what is in hand, for at most ``grace`` seconds."""
+        await self._dispatcher.stop(grace)

@@ -60,8 +60,8 @@ def init(
     Nothing that exists is overwritten.
     """
     from msh.cli.samples import sample_body
-    from msh.config import standard_profile
     from msh.errors import UsageError
+    from msh.profiles import standard_profile
 
     profile = standard_profile()
     sends = sorted({s for peer in _PEERS[role] for s in _sent(profile, role, peer)})

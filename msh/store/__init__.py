@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from msh.errors import ConfigurationError
-from msh.store.base import (
+from msh.store.base import Store
+from msh.store.records import (
     Answer,
     Arrival,
     Attempt,
@@ -19,7 +20,6 @@ from msh.store.base import (
     Reception,
     Remembered,
     Resend,
-    Store,
     StoredReply,
     Unknown,
     Work,

@@ -7,207 +7,28 @@ Every method is one transaction and is durable when it returns. The contract's t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from msh.catalog import StatusCode
 from msh.message import Message
 from msh.profile import RoleCodes
-from msh.protocol import delivery, reception
 from msh.protocol.journal import Direction, Entry
+from msh.store.records import (
+    Answer,
+    Arrival,
+    Attempt,
+    Claim,
+    Delivery,
+    Draft,
+    Outbound,
+    Outbounds,
+    Purged,
+    Reception,
+    StoredReply,
+    Work,
+)
 
 Notify = Callable[[Sequence[Entry]], None]
-Apply = Callable[[Any], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a reception. ``token`` changes hands: an older one is lost."""
-
-    reception: int
-    token: int
-    run: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredReply:
-    """The reply of a reception: as stored, and the first protected form if one was kept."""
-
-    reception: int
-    status: StatusCode
-    plain: bytes
-    form: bytes | None = None
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class New:
-    """The message is new, stored, and yours."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
-class Resend:
-    """The message was answered before."""
-
-    reply: StoredReply
-
-
-@dataclass(frozen=True, slots=True)
-class InHand:
-    """The first copy is being handled, or will be."""
-
-    reception: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """The id belongs to another message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """Only the id and the status are left."""
-
-    status: StatusCode
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nothing is stored, and nothing was inserted (``admit=False``)."""
-
-
-Arrival = New | Resend | InHand | Conflict | Remembered | Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A reception taken over, to be handled by whoever got it."""
-
-    claim: Claim
-    wire: bytes
-    received: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message to be sent, before timestamp and protection. ``digest`` is the content's."""
-
-    message_id: str
-    service: str
-    sender: str
-    receiver: str
-    body: bytes
-    digest: bytes
-    key: str | None = None
-    ref_to: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply to be stored: status, wire bytes, and what commits together with them."""
-
-    status: StatusCode
-    wire: bytes
-    reason: str = ""
-    refused: bool = False
-    set_aside: bool = False
-    apply: Apply | None = None
-    then: tuple[Draft, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A delivery as stored. ``attempts`` counts all, ``tries`` those of the present series."""
-
-    id: int
-    message_id: str
-    service: str
-    sender: str
-    receiver: str
-    ref_to: str | None
-    key: str | None
-    state: delivery.State
-    queued: datetime
-    size: int
-    due: datetime | None
-    attempts: int
-    tries: int
-    copies: int
-    series_began: datetime | None
-    status: StatusCode | None
-    settled: datetime | None
-    resolved_by: str | None
-    purged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outbound:
-    """A delivery that is yours to work on. ``wire`` is the stored form, None before the first;
-    with a form, which holds it, ``body`` may be empty.
-    """
-
-    delivery: Delivery
-    token: int
-    body: bytes
-    wire: bytes | None
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outbounds:
-    """What `Store.claim` gives: work, and when more falls due (None: nothing is waiting).
-
-    ``next_due`` may be too early, so that the caller asks in vain, but never too late.
-    """
-
-    work: tuple[Outbound, ...]
-    next_due: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a delivery. ``outcome`` is None while it is under way."""
-
-    number: int
-    began: datetime
-    ended: datetime | None
-    outcome: str | None
-    detail: str
-    reconnected: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reception:
-    """A reception as stored. ``runs`` counts the handler's starts."""
-
-    id: int
-    message_id: str
-    service: str
-    sender: str
-    receiver: str
-    ref_to: str | None
-    state: reception.State
-    received: datetime
-    size: int
-    due: datetime | None
-    lease: datetime | None
-    owner: str
-    runs: int
-    replays: int
-    status: StatusCode | None
-    answered: datetime | None
-    purged: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """How many messages lost their content, and how many ids were forgotten."""
-
-    contents: int
-    ids: int
 
 
 class Store(Protocol):

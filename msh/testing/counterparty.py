@@ -12,9 +12,9 @@ from typing import Self
 
 from msh.agreement import Agreement, Agreements, Handling
 from msh.blocking import MessageServiceHandler
-from msh.config import standard_profile
 from msh.message import Message, Reply
 from msh.profile import Check, Profile, Role
+from msh.profiles import standard_profile
 from msh.protocol.journal import Entry
 from msh.testing.faults import FaultProxy
 

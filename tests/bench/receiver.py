@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 import msh
-from msh.config import standard_profile
 from msh.profile import Role
+from msh.profiles import standard_profile
 
 SENDS = frozenset({"PS810FTRQ"})
 

@@ -27,8 +27,8 @@ from rich.table import Table
 
 import msh
 from msh.cli.samples import sample_body
-from msh.config import standard_profile
 from msh.envelope import normal_body, serialise
+from msh.profiles import standard_profile
 from tests.bench import floor, receiver
 
 HERE = Path(__file__).resolve().parent
@@ -231,11 +231,15 @@ def main() -> None:
         rows = [unsigned(folder, clients) for clients in (1, 8, 32)]
         rows.append(durable(folder, 32, asyncio.Runner))
         used = memory(folder)
-    table = Table(title=f"exchanges per second, {platform.python_version()}, {os.cpu_count()} cores")
+    table = Table(
+        title=f"exchanges per second, {platform.python_version()}, {os.cpu_count()} cores"
+    )
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "name" else "right")
     for one in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in one.values()))
+        table.add_row(
+            *(f"{value:,}" if isinstance(value, int) else str(value) for value in one.values())
+        )
     Console().print(table)
     print(
         f"memory of msh serve: {used['first_mb']} MB after the first second, {used['last_mb']} MB "

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from msh.clock import SystemClock
-from msh.config import standard_profile
 from msh.envelope import normal_body, parse
+from msh.profiles import standard_profile
 from tests.cli.conftest import Folder, Run
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 import msh
-from msh.config import standard_profile
 from msh.profile import Role
+from msh.profiles import standard_profile
 from msh.store import open_store
 from msh.testing.clock import VirtualClock
 from msh.testing.network import Network

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 import msh
-from msh.config import standard_profile
 from msh.envelope import parse, serialise
+from msh.profiles import standard_profile
 from msh.testing.network import Fault
 from tests.handler.conftest import BODY
 

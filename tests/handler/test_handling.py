@@ -128,8 +128,9 @@ async def test_no_run_begins_past_the_time_to_live(world):
     handling = msh.Handling(runs=3, retry_after=timedelta(seconds=400))
     platform = await world.platform(fails, handling=handling)
     message = request(world, expires=world.clock.now() + timedelta(seconds=30))
-    asyncio.create_task(world.post(platform, serialise(message, PROFILE)))
+    first = asyncio.create_task(world.post(platform, serialise(message, PROFILE)))
     await world.clock.advance(500)
+    assert type(first.result()).__name__ == "NotNow"
     assert len(platform.calls) == 1
     assert status_of(await world.post(platform, serialise(message, PROFILE))) == "PSPPM9999S"
 
@@ -171,13 +172,13 @@ async def test_a_repeat_of_an_answered_message_needs_no_place(world):
     wire = serialise(request(world), PROFILE)
     first = await world.post(platform, wire)
     gate.open.clear()
-    asyncio.create_task(
+    other = asyncio.create_task(
         world.post(platform, serialise(request(world, message_id="BIZ-2"), PROFILE))
     )
     await world.clock.settle()
     assert (await world.post(platform, wire)).wire == first.wire
     gate.open.set()
-    await world.clock.settle()
+    assert status_of(await other) == "PSPPM0000I"
 
 
 async def test_outbound_no_more_than_agreed_is_under_way_at_once(world):
@@ -320,11 +321,14 @@ async def test_a_long_handler_keeps_its_lease(world, tmp_path):
     gate = Gate()
     first = await world.platform(gate, store=open_store(url))
     second = await world.platform(store=open_store(url), url="memory://second/sms")
-    asyncio.create_task(world.post(first, serialise(request(world), PROFILE)))
+    post = asyncio.create_task(world.post(first, serialise(request(world), PROFILE)))
     await world.clock.advance(300)
     assert (len(first.calls), len(second.calls)) == (1, 0)
     gate.open.set()
     await world.clock.settle()
+    assert type(post.result()).__name__ == "NotNow"  # its patience ended long before
+    again = await world.post(second, serialise(request(world), PROFILE))
+    assert status_of(again) == "PSPPM0000I"
 
 
 async def test_stopping_finishes_what_is_in_hand(world):

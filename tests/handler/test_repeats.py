@@ -9,10 +9,9 @@ from datetime import timedelta
 import pytest
 
 import msh
-from msh.config import standard_profile
 from msh.envelope import parse, serialise
+from msh.profiles import standard_profile
 from msh.store import open_store
-from tests.handler.conftest import BODY
 
 PROFILES = {standard_profile().namespace: standard_profile()}
 PROFILE = standard_profile()

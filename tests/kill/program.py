@@ -13,10 +13,11 @@ import os
 import signal
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import msh
-from msh.config import standard_profile
 from msh.profile import Role
+from msh.profiles import standard_profile
 
 FOLDER, KILL_AT = sys.argv[2], os.environ.get("KILL_AT", "")
 BODY = "<Pay xmlns='urn:test'><Amount>100</Amount></Pay>"
@@ -49,6 +50,14 @@ def terms(own: str, peer: str, url: str | None) -> msh.Agreement:
     )
 
 
+def first_time(message_id: str) -> bool:
+    mark = Path(FOLDER, message_id)
+    if mark.exists():
+        return False
+    mark.touch()
+    return True
+
+
 def handler(own: str, peer: str, url: str | None, port: str) -> msh.MessageServiceHandler:
     made = msh.MessageServiceHandler(
         msh.Agreements.of(own, [terms(own, peer, url)]),
@@ -67,9 +76,7 @@ def platform(port: str) -> msh.MessageServiceHandler:
         die("handling")
         if "fail-always" in message.message_id:
             raise ValueError
-        mark = f"{FOLDER}/{message.message_id}"
-        if "fail-once" in message.message_id and not os.path.exists(mark):
-            open(mark, "w").close()
+        if "fail-once" in message.message_id and first_time(message.message_id):
             raise ValueError
         if "refuse" in message.message_id:
             raise msh.Refuse("PSPBK0005E")

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import msh
-from msh.config import standard_profile
 from msh.envelope import parse, serialise
+from msh.profiles import standard_profile
 
 PROFILE = standard_profile()
 

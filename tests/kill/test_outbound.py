@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import msh
-from msh.config import standard_profile
 from msh.envelope import parse, serialise
+from msh.profiles import standard_profile
 from tests.kill.test_inbound import post
 
 PROFILE = standard_profile()

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from msh.agreement import Agreement
-from msh.config import standard_profile
 from msh.message import Message
 from msh.profile import Check, Role
+from msh.profiles import standard_profile
 from msh.protocol.checks import (
     CHECKS,
     Judged,

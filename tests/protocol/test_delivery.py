@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msh.catalog import Meaning, Status, StatusCode
-from msh.config import standard_profile
 from msh.profile import Role
+from msh.profiles import standard_profile
 from msh.protocol.delivery import (
     DOUBTFUL,
     OPEN,

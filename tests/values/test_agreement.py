@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from msh.agreement import Agreement, Agreements
-from msh.config import standard_profile
 from msh.errors import NotAgreed
 from msh.profile import Role
+from msh.profiles import standard_profile
 
 PSP = Agreement(
     own="BIZ",

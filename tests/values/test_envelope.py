@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from lxml import etree
 
 import msh
-from msh.config import standard_profile
 from msh.envelope import SOAP, Parsed, fault, normal_body, parse, serialise
 from msh.errors import InvalidBody, MalformedMessage, UsageError
 from msh.message import Message
 from msh.profile import HeaderNames
+from msh.profiles import standard_profile
 from msh.testing.strategies import messages, xml_texts
 
 PROFILE = standard_profile()

@@ -7,7 +7,7 @@ from typing import Any, cast
 from weakref import WeakSet
 
 from msh.errors import ApplyFailed
-from msh.store.base import Apply
+from msh.store.records import Apply
 
 _OURS = frozenset(
     {

@@ -11,7 +11,7 @@ from msh.message import Message
 from msh.protocol import digest as digests
 from msh.protocol.journal import Direction, Step
 from msh.protocol.reception import TRANSITIONS, Event, Known, State, Verdict, decide, step
-from msh.store.base import (
+from msh.store.records import (
     Answer,
     Arrival,
     Claim,

@@ -14,7 +14,7 @@ from msh.protocol.delivery import (
     step,
 )
 from msh.protocol.journal import Direction, Step
-from msh.store.base import Delivery, Draft, Outbound, Outbounds
+from msh.store.records import Delivery, Draft, Outbound, Outbounds
 from msh.store.sqlite.opening import claim_lost
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction

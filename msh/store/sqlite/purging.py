@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from msh.protocol.journal import Direction
-from msh.store.base import Purged
+from msh.store.records import Purged
 from msh.store.sqlite.values import to_micros
 from msh.store.sqlite.writer import Transaction
 

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from msh.catalog import StatusCode
 from msh.protocol import reception
 from msh.protocol.journal import Direction, Entry, Step
-from msh.store.base import Attempt, Delivery, Reception
+from msh.store.records import Attempt, Delivery, Reception
 from msh.store.sqlite.outbound import COLUMNS, as_delivery
 from msh.store.sqlite.values import to_micros, to_moment
 

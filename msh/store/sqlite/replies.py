@@ -19,7 +19,7 @@ from msh.protocol.delivery import (
     step,
 )
 from msh.protocol.journal import Step
-from msh.store.base import Delivery, Outbound
+from msh.store.records import Delivery, Outbound
 from msh.store.sqlite.outbound import as_delivery, end_attempt, find, held, journal
 from msh.store.sqlite.values import to_micros
 from msh.store.sqlite.writer import Transaction

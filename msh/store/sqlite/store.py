@@ -18,14 +18,14 @@ from msh.errors import StoreClosed
 from msh.message import Message
 from msh.profile import RoleCodes
 from msh.protocol.journal import Direction, Entry
-from msh.store.base import (
+from msh.store.base import Notify
+from msh.store.records import (
     Answer,
     Arrival,
     Attempt,
     Claim,
     Delivery,
     Draft,
-    Notify,
     Outbound,
     Outbounds,
     Purged,
