@@ -76,7 +76,10 @@ class Courier:
         self._settle = settle
         self._wake = {agreement.peer: asyncio.Event() for agreement in agreements}
         self._workers: list[asyncio.Task[None]] = []
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = {agreement.peer: set[asyncio.Task[bool]]() for agreement in agreements}
+        self._promised = dict.fromkeys(self._wake, 0)
+        #: Peers for which more may be due than their limit lets be under way.
+        self._backlog = set(self._wake)
         self._stopping = False
 
     def start(self) -> None:
@@ -102,8 +105,9 @@ class Courier:
             wake.set()  # not cancelled: what a claim has leased must be known here
         await asyncio.gather(*self._workers, return_exceptions=True)
         self._workers.clear()
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=grace)
+        under_way = [task for tasks in self._under_way.values() for task in tasks]
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=grace)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -139,33 +143,65 @@ class Courier:
         for event in self._wake.values():
             event.set()
 
+    def promise(self, agreement: Agreement) -> bool:
+        """Whether a message queued now could leave at once; then `forget` must follow.
+
+        Not while others wait for their turn: what was due first goes first.
+        """
+        peer = agreement.peer
+        free = self._workers and not self._stopping and peer not in self._backlog
+        if not free or self._room(agreement) <= 0:
+            return False
+        self._promised[peer] += 1
+        return True
+
+    def forget(self, agreement: Agreement) -> None:
+        """Nothing came of the promise."""
+        self._promised[agreement.peer] -= 1
+
+    def carry(self, agreement: Agreement, outbound: Outbound) -> None:
+        """Deliver what is claimed, in a task of its own."""
+        peer = agreement.peer
+        task = asyncio.create_task(self._guarded(agreement, outbound))
+        self._under_way[peer].add(task)
+
+        def ended(task: asyncio.Task[bool]) -> None:
+            self._under_way[peer].discard(task)
+            if peer in self._backlog or task.cancelled() or not task.result():
+                self.wake(peer)
+
+        task.add_done_callback(ended)
+
+    def _room(self, agreement: Agreement) -> int:
+        peer = agreement.peer
+        return agreement.limits.sending - len(self._under_way[peer]) - self._promised[peer]
+
     async def _work(self, agreement: Agreement) -> None:
         """Claim what is due, as much as the agreement may have under way, and wait for more."""
-        wake = self._wake[agreement.peer]
-        mine: set[asyncio.Task[None]] = set()
+        peer = agreement.peer
+        wake = self._wake[peer]
         while not self._stopping:
             wake.clear()
-            free = agreement.limits.sending - len(mine)
-            found = Outbounds((), None)
-            if free > 0:
+            room = self._room(agreement)
+            next_due: datetime | None = None
+            if room > 0:
                 now = self._clock.now()
                 try:
-                    found = await self._store.claim(agreement.peer, now, CLAIM_LEASE, free)
+                    found = await self._store.claim(peer, now, CLAIM_LEASE, room)
                 except StoreError as error:
-                    _log.error("cannot claim for %s: %s", agreement.peer, error)
+                    _log.error("cannot claim for %s: %s", peer, error)
                     found = Outbounds((), now + STORE_PAUSE)
-            for outbound in found.work:
-                task = asyncio.create_task(self._guarded(agreement, outbound))
-                for tasks in (mine, self._under_way):
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                task.add_done_callback(lambda _: wake.set())
-            if self._stopping:
-                break
-            if free > 0 and len(found.work) < free:
-                await self._woken_by(wake, found.next_due)
+                for outbound in found.work:
+                    self.carry(agreement, outbound)
+                room -= len(found.work)
+                next_due = found.next_due
+            if room > 0:
+                self._backlog.discard(peer)
+                await self._woken_by(wake, next_due)
             else:
-                await wake.wait()
+                self._backlog.add(peer)
+                if not self._stopping:
+                    await wake.wait()
 
     async def _woken_by(self, wake: asyncio.Event, due: datetime | None) -> None:
         if due is None:
@@ -175,9 +211,10 @@ class Courier:
                 async with self._clock.timeout(due):
                     await wake.wait()
 
-    async def _guarded(self, agreement: Agreement, outbound: Outbound) -> None:
+    async def _guarded(self, agreement: Agreement, outbound: Outbound) -> bool:
+        """Whether the delivery has ended; if not, somebody has to look when it is due again."""
         try:
-            await self.deliver(agreement, outbound)
+            return await self.deliver(agreement, outbound)
         except ClaimLost:
             _log.info("%s: taken over by another process", outbound.delivery.message_id)
         except StoreError as error:
@@ -185,13 +222,17 @@ class Courier:
             _log.error("%s: %s", outbound.delivery.message_id, error)
         except Exception as error:  # the same holds, and somebody must know
             _log.critical("a defect in msh itself: %s", type(error).__name__, exc_info=error)
+        return False
 
-    async def deliver(self, agreement: Agreement, outbound: Outbound) -> None:
-        """The way of a message out: one attempt, from the claim to the outcome on disk."""
+    async def deliver(self, agreement: Agreement, outbound: Outbound) -> bool:
+        """The way of a message out: one attempt, from the claim to the outcome on disk.
+
+        True if the delivery has ended with it.
+        """
         delivery, now = outbound.delivery, self._clock.now()
         if outbound.last:
             self._settle(await self._store.give_up(outbound, now), None)
-            return
+            return True
         wire = outbound.wire or self.form(agreement, delivery, outbound.body)
         following = plan(agreement.outbound, delivery.tries + 1, delivery.series_began or now, now)
         ends = now + agreement.outbound.timeout
@@ -213,8 +254,7 @@ class Courier:
                 sent=not isinstance(error, NotSent),
                 reconnected=error.reconnected,
             )
-            self.wake(agreement.peer)
-            return
+            return False
         recorded = await self._store.record_reply(
             agreement.own,
             reply,
@@ -225,6 +265,7 @@ class Courier:
         )
         if recorded is not None:
             self._settle(recorded, reply)
+        return recorded is not None
 
     async def _exchange(
         self, agreement: Agreement, delivery: Delivery, wire: bytes, ends: datetime

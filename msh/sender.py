@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
-from msh.courier import Courier, message_of
+from msh.courier import CLAIM_LEASE, Courier, message_of
 from msh.envelope import Parsed, normal_body, parse, serialise
 from msh.errors import (
     InDoubt,
@@ -29,7 +29,7 @@ from msh.protocol.digest import content_digest
 from msh.protocol.journal import Direction, Entry, Step
 from msh.receipt import Receipt, Settlement
 from msh.security import Security
-from msh.store import Delivery, Draft, Store
+from msh.store import Delivery, Draft, Outbound, Store
 from msh.transport.base import Transport
 
 #: More bytes than any envelope around a body takes.
@@ -80,11 +80,23 @@ class Sender:
         draft = self.draft(outgoing)
         # In place before anybody can work on the message, so that its end cannot be missed.
         settlement = self._settlement(draft.message_id)
-        delivery, created = await self._store.enqueue(draft, self._clock.now())
+        agreement = self._agreements[draft.receiver]
+        at_once = self._courier.promise(agreement)
+        try:
+            delivery, created = await self._store.enqueue(
+                draft, self._clock.now(), lease=CLAIM_LEASE if at_once else None
+            )
+        finally:
+            if at_once:
+                self._courier.forget(agreement)
         if not created:
             settlement = self._settlement(delivery.message_id)
             settlement.look_first = True
-        self.wake(delivery.receiver)
+        elif at_once:
+            outbound = Outbound(delivery, token=1, body=draft.body, wire=None, last=False)
+            self._courier.carry(agreement, outbound)
+        else:
+            self.wake(delivery.receiver)
         return Receipt(delivery, settlement, self, created=created)
 
     def draft(self, outgoing: Outgoing) -> Draft:

@@ -121,10 +121,14 @@ class Store(Protocol):
 
     # outbound
 
-    async def enqueue(self, draft: Draft, now: datetime) -> tuple[Delivery, bool]:
+    async def enqueue(
+        self, draft: Draft, now: datetime, *, lease: timedelta | None = None
+    ) -> tuple[Delivery, bool]:
         """Queue ``draft`` once per key, or per message id; the flag tells whether it is new.
 
-        Raises `KeyReused` if the key or the id names other content.
+        With ``lease`` a new delivery is claimed in the same transaction, with token 1, by a
+        caller that is free to work on it at once. Raises `KeyReused` if the key or the id names
+        other content.
         """
         ...
 

@@ -16,7 +16,7 @@ from tests.transport.conftest import Serve
 Start = Callable[[Serve], Awaitable[str]]
 
 WIRE = b"<a>1</a>"
-SOON = 1.5
+SOON = 5.0
 
 
 def answer(body: bytes = b"<b/>", status: str = "200 OK", *headers: str) -> bytes:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from msh.transport.http import HttpTransport
 
-SOON = 1.5
+SOON = 5.0
 XML = "Content-Type: text/xml; charset=utf-8"
 
 
@@ -56,10 +56,12 @@ class Server:
         reader, writer = await self.connect()
         try:
             async with asyncio.timeout(SOON):
+                answer = asyncio.ensure_future(read_answer(reader))
                 for part in parts:
-                    writer.write(part)
-                    await asyncio.sleep(pause)
-                status, headers, _ = await read_answer(reader)
+                    if not answer.done():
+                        writer.write(part)
+                        await asyncio.sleep(pause)
+                status, headers, _ = await answer
             # aiohttp answers what it could not parse as HTTP/1.0, which closes by itself
             assert headers.get("connection", headers["version"]) in ("close", "HTTP/1.0")
             return status

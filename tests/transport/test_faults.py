@@ -15,7 +15,7 @@ from msh.transport.base import Reply
 from msh.transport.http import HttpTransport
 from tests.transport.conftest import Serve
 
-SOON = 1.5
+SOON = 5.0
 
 
 @pytest.fixture

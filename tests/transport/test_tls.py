@@ -21,7 +21,7 @@ from msh.testing.contracts.transport import Inbox, ready
 from msh.transport.http import HttpTransport
 from tests.transport.conftest import TINY
 
-SOON = 1.5
+SOON = 5.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ async def test_a_handshake_that_stalls_is_closed(listener: HttpTransport) -> Non
     reader, writer = await asyncio.open_connection("localhost", urlsplit(url).port)
     async with asyncio.timeout(SOON):
         assert await reader.read() == b""
-    assert 0.1 < loop.time() - began < 0.6
+    assert 0.1 < loop.time() - began < 2.0
     writer.close()
 
 

@@ -26,12 +26,20 @@ COLUMNS = (
 _NAMES = tuple(COLUMNS.replace(" ", "").split(","))
 
 
-def enqueue(tx: Transaction, draft: Draft, now: datetime) -> tuple[Delivery, bool]:
+def enqueue(
+    tx: Transaction,
+    draft: Draft,
+    now: datetime,
+    owner: str = "",
+    lease: timedelta | None = None,
+) -> tuple[Delivery, bool]:
     """One row per key and per message id, and the same answer to the same question."""
     at = to_micros(now)
+    claimed = (owner, 1, to_micros(now + lease)) if lease is not None else ("", 0, None)
     cursor = tx.execute(
         "INSERT INTO delivery (sender, msg_id, receiver, service, ref_to, caller_key, digest,"
-        " state, queued, size, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " state, queued, size, due, owner, token, lease)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",
         (
             draft.sender,
@@ -45,6 +53,7 @@ def enqueue(tx: Transaction, draft: Draft, now: datetime) -> tuple[Delivery, boo
             at,
             len(draft.body),
             at,
+            *claimed,
         ),
     )
     if not cursor.rowcount:

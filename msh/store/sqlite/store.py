@@ -161,9 +161,11 @@ class SqliteStore:
 
     # outbound
 
-    async def enqueue(self, draft: Draft, now: datetime) -> tuple[Delivery, bool]:
+    async def enqueue(
+        self, draft: Draft, now: datetime, *, lease: timedelta | None = None
+    ) -> tuple[Delivery, bool]:
         """See `msh.store.Store.enqueue`."""
-        return await self._write(outbound.enqueue, draft, now)
+        return await self._write(outbound.enqueue, draft, now, self._owner, lease)
 
     async def claim(
         self,

@@ -41,7 +41,7 @@ from msh.transport.base import (
 )
 
 #: Seconds that an exchange may take which is expected to be answered.
-SOON = 1.5
+SOON = 5.0
 #: Seconds to wait for an answer that never comes.
 BRIEF = 0.1
 #: The largest message over HTTP (TDCC PSP 9.7.5, 5), in bytes.
