@@ -392,3 +392,20 @@ async def test_an_observer_that_fails_harms_no_message(world, caplog):
     platform.observe(lambda entry: 1 / 0)
     assert status_of(await world.post(platform, serialise(request(world), PROFILE))) == "PSPPM0000I"
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_while_the_store_is_locked_a_message_is_told_to_come_back(world, tmp_path):
+    from msh.store.sqlite import SqliteStore
+
+    path = tmp_path / "psp.db"
+    platform = await world.platform(store=SqliteStore(str(path), lock_seconds=0.05))
+    wire = serialise(request(world), PROFILE)
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        assert type(await world.post(platform, wire)).__name__ == "NotNow"
+        other.execute("ROLLBACK")
+        assert status_of(await world.post(platform, wire)) == "PSPPM0000I"
+    finally:
+        other.close()
+    assert len(platform.calls) == 1
