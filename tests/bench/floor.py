@@ -1,14 +1,16 @@
 """The floor: the irreducible work of one exchange, and nothing else.
 
-Parse, digest, one row for the request and one for the reply, each in a group commit with
-``synchronous=FULL``, a reply by template, and a raw aiohttp round trip. No checks, no journal, no
-claims, no limits. What msh reaches is measured against this, in the same run.
+Parse and read the header's values, digest, one row for the request under its (sender, MsgId) and
+one for the reply, each in a group commit with ``synchronous=FULL``, a reply by template, and a raw
+aiohttp round trip. No checks, no journal, no claims, no limits. What msh reaches is measured
+against this, in the same run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import queue
 import sqlite3
 import sys
@@ -31,13 +33,13 @@ class GroupCommit:
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = FULL")
         self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, data BLOB)"
+            "CREATE TABLE IF NOT EXISTS row (id INTEGER PRIMARY KEY, name TEXT UNIQUE, data BLOB)"
         )
         threading.Thread(target=self.run, daemon=True).start()
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, name: str, data: bytes) -> None:
         done = self.loop.create_future()
-        self.rows.put((data, done))
+        self.rows.put((name, data, done))
         await done
 
     def run(self) -> None:
@@ -47,14 +49,15 @@ class GroupCommit:
                 group.append(self.rows.get())
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.executemany(
-                "INSERT INTO row (data) VALUES (?)", [(data,) for data, _ in group]
+                "INSERT OR IGNORE INTO row (name, data) VALUES (?, ?)",
+                [(name, data) for name, data, _ in group],
             )
             self.connection.execute("COMMIT")
             self.loop.call_soon_threadsafe(self.tell, group)
 
     @staticmethod
     def tell(group: list) -> None:
-        for _, done in group:
+        for _, _, done in group:
             if not done.done():
                 done.set_result(None)
 
@@ -66,10 +69,13 @@ async def serve(path: str) -> None:
     async def accept(request: web.BaseRequest) -> web.Response:
         wire = await request.read()
         root = etree.fromstring(wire)
-        hashlib.sha256(etree.tostring(root[1][0], method="c14n", exclusive=True)).digest()
-        await store.write(wire)
-        reply = REPLY % root[0][0][1].text.encode()
-        await store.write(reply)
+        values = {element.tag.rpartition("}")[2]: element.text for element in root[0][0]}
+        body = etree.tostring(root[1][0], method="c14n", exclusive=True)
+        hashlib.sha256("".join(values.values()).encode() + body).digest()
+        name = f"{values['Sender']} {values['MsgId']}"
+        await store.write(name, wire)
+        reply = REPLY % values["MsgId"].encode()
+        await store.write(f"reply {name}", reply)
         return web.Response(body=reply, content_type="text/xml")
 
     runner = web.ServerRunner(web.Server(accept, access_log=None))
@@ -84,6 +90,7 @@ async def send(path: str, url: str, wires: list[bytes], clients: int) -> tuple[f
     """The floor's sender: queued, begun and answered on disk, around one round trip each."""
     store = GroupCommit(path)
     waiting = iter(wires)
+    numbers = itertools.count()
     latencies: list[float] = []
 
     async with ClientSession(connector=TCPConnector(limit=0), auto_decompress=False) as session:
@@ -91,12 +98,13 @@ async def send(path: str, url: str, wires: list[bytes], clients: int) -> tuple[f
         async def client() -> None:
             for wire in waiting:
                 began = time.perf_counter()
-                await store.write(wire)
-                await store.write(b"attempt")
+                name = f"{next(numbers)}"
+                await store.write(name, wire)
+                await store.write(f"attempt {name}", b"")
                 async with session.post(
                     url, data=wire, headers={"Content-Type": "text/xml"}
                 ) as response:
-                    await store.write(await response.read())
+                    await store.write(f"answer {name}", await response.read())
                 latencies.append(time.perf_counter() - began)
 
         began = time.perf_counter()
