@@ -27,9 +27,9 @@ from msh.errors import (
 from msh.message import Message, Outgoing
 from msh.protocol.checks import unbound
 from msh.protocol.delivery import OPEN
-from msh.protocol.retry import plan
+from msh.protocol.retry import Plan, plan
 from msh.security import Security
-from msh.store import Delivery, Draft, Outbound, Outbounds, Store
+from msh.store import Delivery, Draft, FirstAttempt, Outbound, Outbounds, Store
 from msh.transport.base import Transport
 
 _log = logging.getLogger("msh.sender")
@@ -144,7 +144,7 @@ class Courier:
             event.set()
 
     def promise(self, agreement: Agreement) -> bool:
-        """Whether a message queued now could leave at once; then `forget` must follow.
+        """Whether a message queued now may leave at once; then `forget` must follow.
 
         Not while others wait for their turn: what was due first goes first.
         """
@@ -156,13 +156,21 @@ class Courier:
         return True
 
     def forget(self, agreement: Agreement) -> None:
-        """Nothing came of the promise."""
+        """The promise is kept, or nothing came of it."""
         self._promised[agreement.peer] -= 1
 
-    def carry(self, agreement: Agreement, outbound: Outbound) -> None:
-        """Deliver what is claimed, in a task of its own."""
+    def first_attempt(self, agreement: Agreement, draft: Draft, now: datetime) -> FirstAttempt:
+        """The first attempt of what is queued ``now``, to begin in the same transaction."""
+        wire = self.form(agreement, draft, draft.body)
+        following = plan(agreement.outbound, 1, now, now)
+        return FirstAttempt(wire, following.due, following.last, _lease(following, now))
+
+    def carry(
+        self, agreement: Agreement, outbound: Outbound, began: datetime | None = None
+    ) -> None:
+        """Deliver what is claimed, in a task of its own; its attempt ``began`` already, or not."""
         peer = agreement.peer
-        task = asyncio.create_task(self._guarded(agreement, outbound))
+        task = asyncio.create_task(self._guarded(agreement, outbound, began))
         self._under_way[peer].add(task)
 
         def ended(task: asyncio.Task[bool]) -> None:
@@ -211,10 +219,12 @@ class Courier:
                 async with self._clock.timeout(due):
                     await wake.wait()
 
-    async def _guarded(self, agreement: Agreement, outbound: Outbound) -> bool:
+    async def _guarded(
+        self, agreement: Agreement, outbound: Outbound, began: datetime | None = None
+    ) -> bool:
         """Whether the delivery has ended; if not, somebody has to look when it is due again."""
         try:
-            return await self.deliver(agreement, outbound)
+            return await self.deliver(agreement, outbound, began)
         except ClaimLost:
             _log.info("%s: taken over by another process", outbound.delivery.message_id)
         except StoreError as error:
@@ -224,23 +234,27 @@ class Courier:
             _log.critical("a defect in msh itself: %s", type(error).__name__, exc_info=error)
         return False
 
-    async def deliver(self, agreement: Agreement, outbound: Outbound) -> bool:
+    async def deliver(
+        self, agreement: Agreement, outbound: Outbound, began: datetime | None = None
+    ) -> bool:
         """The way of a message out: one attempt, from the claim to the outcome on disk.
 
-        True if the delivery has ended with it.
+        ``began`` is when the attempt did, if that is on disk already (a first attempt that began
+        as its message was queued). True if the delivery has ended with it.
         """
-        delivery, now = outbound.delivery, self._clock.now()
-        if outbound.last:
+        delivery, now = outbound.delivery, began or self._clock.now()
+        if outbound.last and began is None:
             self._settle(await self._store.give_up(outbound, now), None)
             return True
         wire = outbound.wire or self.form(agreement, delivery, outbound.body)
-        following = plan(agreement.outbound, delivery.tries + 1, delivery.series_began or now, now)
+        if began is None:
+            series = delivery.series_began or now
+            following = plan(agreement.outbound, delivery.tries + 1, series, now)
+            lease = _lease(following, now)
+            await self._store.begin(
+                outbound, wire, now, following.due, last=following.last, lease=lease
+            )
         ends = now + agreement.outbound.timeout
-        # Until the next step is due: a process that is killed meanwhile shifts nothing.
-        lease = following.due - now + (RECORDING if following.last else timedelta(0))
-        await self._store.begin(
-            outbound, wire, now, following.due, last=following.last, lease=lease
-        )
         try:
             reply, answer, reconnected = await self._exchange(agreement, delivery, wire, ends)
         except TransportError as error:
@@ -299,6 +313,11 @@ class Courier:
         outgoing = Outgoing(request.service, body, agreement.peer, ref_to=request.ref_to)
         message = message_of(agreement, outgoing, request.message_id, body, now)
         return self._security(agreement).protect(message, agreement.profile).wire
+
+
+def _lease(following: Plan, now: datetime) -> timedelta:
+    """Until the next step is due: a process that is killed meanwhile shifts nothing."""
+    return following.due - now + (RECORDING if following.last else timedelta(0))
 
 
 def message_of(

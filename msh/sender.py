@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
-from msh.courier import CLAIM_LEASE, Courier, message_of
+from msh.courier import Courier, message_of
 from msh.envelope import Parsed, normal_body, parse, serialise
 from msh.errors import (
     InDoubt,
@@ -80,21 +80,20 @@ class Sender:
         draft = self.draft(outgoing)
         # In place before anybody can work on the message, so that its end cannot be missed.
         settlement = self._settlement(draft.message_id)
-        agreement = self._agreements[draft.receiver]
+        agreement, now = self._agreements[draft.receiver], self._clock.now()
         at_once = self._courier.promise(agreement)
         try:
-            delivery, created = await self._store.enqueue(
-                draft, self._clock.now(), lease=CLAIM_LEASE if at_once else None
-            )
+            first = self._courier.first_attempt(agreement, draft, now) if at_once else None
+            delivery, created = await self._store.enqueue(draft, now, first=first)
         finally:
             if at_once:
                 self._courier.forget(agreement)
         if not created:
             settlement = self._settlement(delivery.message_id)
             settlement.look_first = True
-        elif at_once:
-            outbound = Outbound(delivery, token=1, body=draft.body, wire=None, last=False)
-            self._courier.carry(agreement, outbound)
+        elif first is not None:
+            outbound = Outbound(delivery, 1, body=b"", wire=first.wire, last=first.last)
+            self._courier.carry(agreement, outbound, began=now)
         else:
             self.wake(delivery.receiver)
         return Receipt(delivery, settlement, self, created=created)

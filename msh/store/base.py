@@ -20,6 +20,7 @@ from msh.store.records import (
     Claim,
     Delivery,
     Draft,
+    FirstAttempt,
     Outbound,
     Outbounds,
     Purged,
@@ -122,13 +123,13 @@ class Store(Protocol):
     # outbound
 
     async def enqueue(
-        self, draft: Draft, now: datetime, *, lease: timedelta | None = None
+        self, draft: Draft, now: datetime, *, first: FirstAttempt | None = None
     ) -> tuple[Delivery, bool]:
         """Queue ``draft`` once per key, or per message id; the flag tells whether it is new.
 
-        With ``lease`` a new delivery is claimed in the same transaction, with token 1, by a
-        caller that is free to work on it at once. Raises `KeyReused` if the key or the id names
-        other content.
+        With ``first`` a new delivery's first attempt begins in the same transaction, for a caller
+        that lets bytes leave at once; its claim has token 1. Raises `KeyReused` if the key or the
+        id names other content.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msh.catalog import StatusCode
@@ -95,6 +95,16 @@ class Draft:
     digest: bytes
     key: str | None = None
     ref_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAttempt:
+    """An attempt that begins as its message is queued: the form, and what follows it when."""
+
+    wire: bytes
+    due: datetime
+    last: bool
+    lease: timedelta
 
 
 @dataclass(frozen=True, slots=True)

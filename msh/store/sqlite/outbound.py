@@ -14,7 +14,7 @@ from msh.protocol.delivery import (
     step,
 )
 from msh.protocol.journal import Direction, Step
-from msh.store.records import Delivery, Draft, Outbound, Outbounds
+from msh.store.records import Delivery, Draft, FirstAttempt, Outbound, Outbounds
 from msh.store.sqlite.opening import claim_lost
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
@@ -31,15 +31,15 @@ def enqueue(
     draft: Draft,
     now: datetime,
     owner: str = "",
-    lease: timedelta | None = None,
+    first: FirstAttempt | None = None,
 ) -> tuple[Delivery, bool]:
     """One row per key and per message id, and the same answer to the same question."""
     at = to_micros(now)
-    claimed = (owner, 1, to_micros(now + lease)) if lease is not None else ("", 0, None)
+    row = _new_row(draft, at) if first is None else _begun_row(draft, at, now, first)
     cursor = tx.execute(
         "INSERT INTO delivery (sender, msg_id, receiver, service, ref_to, caller_key, digest,"
-        " state, queued, size, due, owner, token, lease)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " state, queued, size, due, owner, token, lease, attempts, tries, copies, last,"
+        " series_began) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",
         (
             draft.sender,
@@ -49,27 +49,39 @@ def enqueue(
             draft.ref_to,
             draft.key,
             draft.digest,
-            State.QUEUED,
+            row["state"],
             at,
-            len(draft.body),
-            at,
-            *claimed,
+            row["size"],
+            row["due"],
+            owner if first else "",
+            row["token"],
+            to_micros(now + first.lease) if first else None,
+            row["attempts"],
+            row["tries"],
+            row["copies"],
+            row["last"],
+            row["series_began"],
         ),
     )
     if not cursor.rowcount:
         return _queued_before(tx, draft), False
-    assert cursor.lastrowid is not None
+    row["id"] = cursor.lastrowid
     tx.execute(
-        "INSERT INTO delivery_request (delivery, body) VALUES (?, ?)",
-        (cursor.lastrowid, draft.body),
+        "INSERT INTO delivery_request (delivery, body, wire) VALUES (?, ?, ?)",
+        (row["id"], b"", first.wire) if first else (row["id"], draft.body, None),
     )
-    details: dict[str, Any] = {"bytes": len(draft.body)}
+    details: dict[str, Any] = {"bytes": row["size"]}
     if draft.key is not None:
         details["key"] = draft.key
-    _journal_draft(tx, now, draft, details)
-    row = {
+    journal(tx, now, Step.QUEUED, row, **details)
+    if first is not None:
+        _begin_attempt(tx, row, 1, now, first.wire)
+    return as_delivery(row), True
+
+
+def _new_row(draft: Draft, at: int) -> dict[str, Any]:
+    return {
         **dict.fromkeys(_NAMES),
-        "id": cursor.lastrowid,
         "msg_id": draft.message_id,
         "service": draft.service,
         "sender": draft.sender,
@@ -83,8 +95,34 @@ def enqueue(
         "attempts": 0,
         "tries": 0,
         "copies": 0,
+        "token": 0,
+        "last": False,
     }
-    return as_delivery(row), True
+
+
+def _begun_row(draft: Draft, at: int, now: datetime, first: FirstAttempt) -> dict[str, Any]:
+    return {
+        **_new_row(draft, at),
+        "state": step(State.QUEUED, Event.ATTEMPT_BEGUN),
+        "size": len(first.wire),
+        "due": to_micros(first.due),
+        "attempts": 1,
+        "tries": 1,
+        "copies": 1,
+        "token": 1,
+        "last": first.last,
+        "series_began": at,
+    }
+
+
+def _begin_attempt(
+    tx: Transaction, row: dict[str, Any], number: int, now: datetime, wire: bytes
+) -> None:
+    tx.execute(
+        "INSERT INTO attempt (delivery, number, began) VALUES (?, ?, ?)",
+        (row["id"], number, to_micros(now)),
+    )
+    journal(tx, now, Step.ATTEMPT_BEGUN, row, attempt=number, bytes=len(wire))
 
 
 def _queued_before(tx: Transaction, draft: Draft) -> Delivery:
@@ -203,10 +241,7 @@ def begin(
             row["id"],
         ),
     )
-    tx.execute(
-        "INSERT INTO attempt (delivery, number, began) VALUES (?, ?, ?)", (row["id"], number, at)
-    )
-    journal(tx, now, Step.ATTEMPT_BEGUN, row, attempt=number, bytes=len(wire))
+    _begin_attempt(tx, row, number, now, wire)
 
 
 def record_failure(
@@ -305,17 +340,5 @@ def journal(
         row["msg_id"],
         row["receiver"],
         row["service"],
-        **details,
-    )
-
-
-def _journal_draft(tx: Transaction, now: datetime, draft: Draft, details: dict[str, Any]) -> None:
-    tx.journal(
-        now,
-        Step.QUEUED,
-        Direction.OUTBOUND,
-        draft.message_id,
-        draft.receiver,
-        draft.service,
         **details,
     )

@@ -26,6 +26,7 @@ from msh.store.records import (
     Claim,
     Delivery,
     Draft,
+    FirstAttempt,
     Outbound,
     Outbounds,
     Purged,
@@ -162,10 +163,10 @@ class SqliteStore:
     # outbound
 
     async def enqueue(
-        self, draft: Draft, now: datetime, *, lease: timedelta | None = None
+        self, draft: Draft, now: datetime, *, first: FirstAttempt | None = None
     ) -> tuple[Delivery, bool]:
         """See `msh.store.Store.enqueue`."""
-        return await self._write(outbound.enqueue, draft, now, self._owner, lease)
+        return await self._write(outbound.enqueue, draft, now, self._owner, first)
 
     async def claim(
         self,
