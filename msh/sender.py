@@ -26,7 +26,7 @@ from msh.protocol import delivery as deliveries
 from msh.protocol.checks import unbound
 from msh.protocol.delivery import State
 from msh.protocol.digest import content_digest
-from msh.protocol.journal import Direction, Entry, Step
+from msh.protocol.journal import Entry, Step
 from msh.receipt import Receipt, Settlement
 from msh.security import Security
 from msh.store import Delivery, Draft, Outbound, Store
@@ -34,8 +34,6 @@ from msh.transport.base import Transport
 
 #: More bytes than any envelope around a body takes.
 ENVELOPE = 8192
-
-_SETTLING = frozenset({Step.ANSWERED, Step.GIVEN_UP, Step.RESOLVED})
 
 
 class Sender:
@@ -262,12 +260,13 @@ class Sender:
             settlement.settle(delivery, reply)
 
     def noticed(self, entries: Sequence[Entry]) -> None:
-        """Journal entries of this process: a result may have ended a delivery we wait for."""
+        """Journal entries of this process: a result that was received may have ended a delivery.
+
+        (Every other end is told by whoever recorded it.)
+        """
         for entry in entries:
-            if entry.direction is Direction.OUTBOUND and entry.step in _SETTLING:
-                settlement = self._settlements.get(entry.message_id)
-                if settlement is not None and settlement.delivery is None:
-                    self._refresh([entry.message_id])
+            if entry.step is Step.RESOLVED and entry.message_id in self._settlements:
+                self._refresh([entry.message_id])
 
     def changed(self) -> None:
         """Another process changed the store: look for work, and at what is waited for."""

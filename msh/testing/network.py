@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from enum import StrEnum
 from itertools import count
 
+from msh.clock import Clock, SystemClock
 from msh.errors import Busy, ConfigurationError, NoAnswer, NotSent, Rejected
 from msh.transport.base import (
     Accept,
@@ -34,7 +36,8 @@ class Fault(StrEnum):
 class Network:
     """Addresses ``memory://host/path`` and who listens there."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
         self.listeners: dict[str, Accept] = {}
         #: Faults by the number of the exchange, from 1.
         self.faults: dict[int, Fault] = {}
@@ -60,7 +63,15 @@ class NetworkTransport:
         self._in_hand: set[asyncio.Task[object]] = set()
 
     async def exchange(self, endpoint: str, wire: bytes, timeout: float) -> Response:
-        """Deliver by calling the listener; ``timeout`` is left to the caller's clock."""
+        """Deliver by calling the listener, within ``timeout`` seconds of the network's clock."""
+        clock = self._network.clock
+        try:
+            async with clock.timeout(clock.now() + timedelta(seconds=timeout)):
+                return await self._exchange(endpoint, wire)
+        except TimeoutError:
+            raise NoAnswer(f"no answer within {timeout:g} s") from None
+
+    async def _exchange(self, endpoint: str, wire: bytes) -> Response:
         network = self._network
         network.sent.append(wire)
         fault = network.faults.get(len(network.sent), network.always)

@@ -36,11 +36,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         file = made / "msh.toml"
         text = file.read_text(encoding="utf-8")
         text = re.sub(
-            r'^url = "http://127.0.0.1:\d+', f'url = "http://127.0.0.1:{unused_port()}', text, 1, re.M
+            r'^url = "http://127.0.0.1:\d+',
+            f'url = "http://127.0.0.1:{unused_port()}',
+            text,
+            1,
+            re.M,
         )
         if endpoint is not None:
             text = re.sub(r'^endpoint = "[^"]*"', f'endpoint = "{endpoint}"', text, 1, re.M)
-        text = text.replace("interval = 60", "interval = 0.1").replace("timeout = 30", "timeout = 5")
+        text = text.replace("interval = 60", "interval = 0.1").replace(
+            "timeout = 30", "timeout = 5"
+        )
         file.write_text(text, encoding="utf-8")
         monkeypatch.chdir(made)
         return made

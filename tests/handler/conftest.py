@@ -40,9 +40,9 @@ class World:
     """A business system (BIZ), a platform (PSP), the wire between them, and time."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
-        self.network = Network()
         self.stores: list[object] = []
         self.clock = VirtualClock(busy=lambda: any(store.busy for store in self.stores))
+        self.network = Network(self.clock)
         self.entries: list[msh.Entry] = []
         self._stack = stack
 
