@@ -24,6 +24,8 @@ async def main(invoice: str) -> None:
             print("surely not sent: try again with a new key")
         except msh.InDoubt as doubt:
             print("may have taken effect, so never send it as a new payment:", doubt)
+        except msh.Resolved as result:
+            print("executed:", result)
         else:
             print(reply.status, reply.status_text, f"({reply.status.meaning})")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Self, TypeVar
 from msh import handler as asynchronous
 from msh.agreement import Agreements
 from msh.config import Configuration
-from msh.errors import UsageError
+from msh.errors import StoreClosed, UsageError
 from msh.message import Message
 from msh.observer import Observer
 from msh.receipt import Receipt as AsyncReceipt
@@ -158,6 +159,8 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._closing = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="msh-blocking", daemon=True
         )
@@ -171,15 +174,31 @@ class _Loop:
                 "a blocking call inside an async handler would wait for itself; use a plain "
                 "handler, or msh.MessageServiceHandler"
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            if self._closing:
+                work.close()
+                raise UsageError("the handler was stopped; use it in `with handler:`")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout)
         except TimeoutError:
             future.cancel()
             raise
+        except CancelledError:
+            raise StoreClosed("the handler was stopped before this call came to its end") from None
 
     def close(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread; calls of other threads that still wait are told so."""
+        with self._lock:
+            self._closing = True
+        asyncio.run_coroutine_threadsafe(self._end_calls(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end_calls(self) -> None:
+        await asyncio.sleep(0)  # what was asked for last becomes a task now
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)

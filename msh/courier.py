@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ class Courier:
         self._wake = {agreement.peer: asyncio.Event() for agreement in agreements}
         self._workers: list[asyncio.Task[None]] = []
         self._under_way = {agreement.peer: set[asyncio.Task[bool]]() for agreement in agreements}
+        self._queueing: set[asyncio.Task[tuple[Delivery, bool]]] = set()
         self._promised = dict.fromkeys(self._wake, 0)
         #: Peers for which more may be due than their limit lets be under way.
         self._backlog = set(self._wake)
@@ -103,7 +105,7 @@ class Courier:
         self._stopping = True
         for wake in self._wake.values():
             wake.set()  # not cancelled: what a claim has leased must be known here
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.gather(*self._workers, *self._queueing, return_exceptions=True)
         self._workers.clear()
         under_way = [task for tasks in self._under_way.values() for task in tasks]
         if under_way:
@@ -143,21 +145,45 @@ class Courier:
         for event in self._wake.values():
             event.set()
 
-    def promise(self, agreement: Agreement) -> bool:
-        """Whether a message queued now may leave at once; then `forget` must follow.
+    async def enqueue(
+        self, agreement: Agreement, draft: Draft, now: datetime
+    ) -> tuple[Delivery, bool]:
+        """Queue a message, and let it leave at once if there is room."""
+        if self._may_leave(agreement):
+            first = self.first_attempt(agreement, draft, now)
+            self._promised[agreement.peer] += 1
+            task = asyncio.create_task(self._enqueue_begun(agreement, draft, now, first))
+            self._queueing.add(task)
+            task.add_done_callback(self._queueing.discard)
+            # Whoever queued it may be cancelled; an attempt that began on disk has to go on.
+            return await asyncio.shield(task)
+        try:
+            return await self._store.enqueue(draft, now)
+        finally:
+            self.wake(agreement.peer)  # in any case: it may be queued, whatever is known here
+
+    async def _enqueue_begun(
+        self, agreement: Agreement, draft: Draft, now: datetime, first: FirstAttempt
+    ) -> tuple[Delivery, bool]:
+        begun = False
+        try:
+            delivery, begun = await self._store.enqueue(draft, now, first=first)
+        finally:
+            self._promised[agreement.peer] -= 1
+            if not begun:  # room was kept for nothing, or it is queued and nobody here knows
+                self.wake(agreement.peer)
+        if begun:
+            outbound = Outbound(delivery, 1, body=b"", wire=first.wire, last=first.last)
+            self.carry(agreement, outbound, began=now)
+        return delivery, begun
+
+    def _may_leave(self, agreement: Agreement) -> bool:
+        """Whether a message queued now may leave at once.
 
         Not while others wait for their turn: what was due first goes first.
         """
-        peer = agreement.peer
-        free = self._workers and not self._stopping and peer not in self._backlog
-        if not free or self._room(agreement) <= 0:
-            return False
-        self._promised[peer] += 1
-        return True
-
-    def forget(self, agreement: Agreement) -> None:
-        """The promise is kept, or nothing came of it."""
-        self._promised[agreement.peer] -= 1
+        free = self._workers and not self._stopping and agreement.peer not in self._backlog
+        return bool(free) and self._room(agreement) > 0
 
     def first_attempt(self, agreement: Agreement, draft: Draft, now: datetime) -> FirstAttempt:
         """The first attempt of what is queued ``now``, to begin in the same transaction."""
@@ -191,7 +217,6 @@ class Courier:
         while not self._stopping:
             wake.clear()
             room = self._room(agreement)
-            next_due: datetime | None = None
             if room > 0:
                 now = self._clock.now()
                 try:
@@ -201,15 +226,14 @@ class Courier:
                     found = Outbounds((), now + STORE_PAUSE)
                 for outbound in found.work:
                     self.carry(agreement, outbound)
-                room -= len(found.work)
-                next_due = found.next_due
-            if room > 0:
-                self._backlog.discard(peer)
-                await self._woken_by(wake, next_due)
-            else:
-                self._backlog.add(peer)
-                if not self._stopping:
-                    await wake.wait()
+                if len(found.work) < room:
+                    self._backlog.discard(peer)
+                    await self._woken_by(wake, found.next_due)
+                    continue
+            self._backlog.add(peer)
+            # What ended during the claim has made room, and saw no backlog to tell of it.
+            if self._room(agreement) <= 0 and not self._stopping:
+                await wake.wait()
 
     async def _woken_by(self, wake: asyncio.Event, due: datetime | None) -> None:
         if due is None:
@@ -230,8 +254,25 @@ class Courier:
         except StoreError as error:
             # The claim lapses, and the attempt, if one began, counts as unanswered.
             _log.error("%s: %s", outbound.delivery.message_id, error)
+            return await self._read_back(outbound.delivery)
         except Exception as error:  # the same holds, and somebody must know
-            _log.critical("a defect in msh itself: %s", type(error).__name__, exc_info=error)
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            # Not the error's text, which may quote the message.
+            _log.critical(
+                "a defect in msh itself: %s at %s:%s", type(error).__name__, at.filename, at.lineno
+            )
+        return False
+
+    async def _read_back(self, delivery: Delivery) -> bool:
+        """After a commit of which nothing is known: its end may be on disk, and be waited for."""
+        while not self._stopping:
+            with suppress(StoreError):
+                found = await self._store.delivery(delivery.id)
+                if found is None or found.state in OPEN:
+                    return False
+                self._settle(found, None)
+                return True
+            await self._clock.sleep_until(self._clock.now() + STORE_PAUSE)
         return False
 
     async def deliver(
@@ -269,16 +310,13 @@ class Courier:
                 reconnected=error.reconnected,
             )
             return False
+        at = self._clock.now()
         recorded = await self._store.record_reply(
-            agreement.own,
-            reply,
-            answer,
-            agreement.peer_codes,
-            self._clock.now(),
-            reconnected=reconnected,
+            agreement.own, reply, answer, agreement.peer_codes, at, reconnected=reconnected
         )
         if recorded is not None:
-            self._settle(recorded, reply)
+            # Settled at another moment, the delivery keeps an earlier reply.
+            self._settle(recorded, reply if recorded.settled == at else None)
         return recorded is not None
 
     async def _exchange(

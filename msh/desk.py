@@ -7,14 +7,14 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from msh.agreement import Agreement
 from msh.message import Message, Reply
 from msh.store import Claim, StoredReply
 
-#: A registered handler: plain or async, from the request to the reply.
-HandlerFunction = Callable[[Message], Reply | Awaitable[Reply]]
+#: A registered handler: plain or async, from the request (and perhaps the run) to the reply.
+HandlerFunction = Callable[..., Reply | Awaitable[Reply]]
 
 
 @lru_cache(maxsize=1024)
@@ -23,6 +23,25 @@ def is_async(function: HandlerFunction) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  # an object with an async __call__
     )
+
+
+def _in_thread(
+    function: HandlerFunction, message: Message, options: dict[str, int]
+) -> Reply | Awaitable[Reply]:
+    try:
+        return function(message, **options)
+    except StopIteration as error:
+        # No future takes it: whoever awaits the handler would wait for ever.
+        raise RuntimeError("the handler raised StopIteration") from error
+
+
+@lru_cache(maxsize=1024)
+def takes_run(function: HandlerFunction) -> bool:
+    """Whether ``function`` wants to know how often it has run for the message."""
+    try:
+        return "run" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
 
 
 class Desk:
@@ -85,10 +104,23 @@ class Desk:
                 return
         self._running -= 1
 
-    async def call(self, function: HandlerFunction, message: Message) -> Reply:
-        """Run a handler: async ones on the loop, plain ones in this agreement's own threads."""
+    async def call(self, function: HandlerFunction, message: Message, run: int) -> Reply:
+        """Run a handler: async ones on the loop, plain ones in this agreement's own threads.
+
+        One that has a parameter ``run`` is told the run's number, from 1.
+        """
+        options = {"run": run} if takes_run(function) else {}
+        try:
+            return await self._call(function, message, options)
+        except SystemExit as error:
+            # One message must not end the process, and with it the work of every other.
+            raise RuntimeError("the handler raised SystemExit") from error
+
+    async def _call(
+        self, function: HandlerFunction, message: Message, options: dict[str, int]
+    ) -> Reply:
         if is_async(function):
-            result = await function(message)  # type: ignore[misc]  # known to be a coroutine
+            result = await function(message, **options)  # type: ignore[misc]  # a coroutine
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(
@@ -96,7 +128,8 @@ class Desk:
                     thread_name_prefix=f"msh-handler-{self.agreement.peer}",
                 )
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._pool, function, message)
+            call = partial(_in_thread, function, message, options)
+            result = await loop.run_in_executor(self._pool, call)
             if inspect.isawaitable(result):
                 result = await result
         if not isinstance(result, Reply):

@@ -14,7 +14,7 @@ from msh.catalog import StatusCode
 from msh.clock import Clock
 from msh.desk import Desk, HandlerFunction, is_async
 from msh.envelope import normal_body, parse, serialise
-from msh.errors import CatalogError, ClaimLost, Refuse, StoreError
+from msh.errors import CatalogError, ClaimLost, MalformedMessage, Refuse, StoreError
 from msh.message import Message, Outgoing, Reply
 from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
@@ -53,6 +53,7 @@ class Dispatcher:
         self._pending: dict[int, list[Settled]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self.stopping = False
+        self._stopped = False
 
     def desk(self, peer: str) -> Desk:
         """The desk of the agreement with ``peer``."""
@@ -79,6 +80,8 @@ class Dispatcher:
         desk.claims[reception] = work.claim
         task = asyncio.create_task(self._handle(desk, message, work, refusal, placed=placed))
         desk.tasks[reception] = task
+        if self._stopped:
+            task.cancel()  # stored too late to be handled here; its lease lapses
         task.add_done_callback(lambda task: self._ended(desk, reception, task))
 
     def _ended(self, desk: Desk, reception: int, task: asyncio.Task[StoredReply | None]) -> None:
@@ -87,7 +90,7 @@ class Dispatcher:
         if not task.cancelled():
             error = task.exception()
             if error is not None:
-                _log.critical("a defect in msh itself", exc_info=error)
+                _log.critical("a defect in msh itself: %s", _where(error))
             else:
                 reply = task.result()
         for waiter in self._pending.pop(reception):
@@ -101,10 +104,13 @@ class Dispatcher:
         agreement, claim = desk.agreement, work.claim
         try:
             if refusal is not None:
+                if claim.run:  # it was admitted once, and may have taken effect
+                    return await self._set_aside(agreement, message, claim, refusal.reason)
                 return await self._refuse(agreement, message, claim, refusal)
             if not placed:
                 await desk.place()
                 placed = True
+                claim = desk.claims[claim.reception]
                 now = self._clock.now()
                 if past_time_to_live(message.expires, agreement, now):
                     return await self._set_aside(agreement, message, claim, "past time to live")
@@ -123,6 +129,7 @@ class Dispatcher:
             if not placed or is_async(self._handlers[message.service]):
                 now = self._clock.now()
                 with suppress(StoreError):
+                    claim = desk.claims[claim.reception]
                     await self._store.release(claim, now, now, "the process was stopped")
             raise
         finally:
@@ -135,19 +142,23 @@ class Dispatcher:
         agreement = desk.agreement
         await self._resolve(agreement, message)
         try:
-            answer = await self._ask_handler(desk, message)
-            reply = await self._store.answer(claim, answer, self._clock.now())
+            answer = await self._ask_handler(desk, message, claim.run)
+        except Exception as error:  # whatever a handler raises is its failure, not an answer
+            return await self._failed(agreement, message, desk.claims[claim.reception], error)
+        claim = desk.claims[claim.reception]
+        try:
+            return await self._store.answer(claim, answer, self._clock.now())
         except StoreError:
             raise
-        except Exception as error:  # whatever a handler raises is its failure, not an answer
+        except Exception as error:  # of its `apply`, or of one of its `then`
             return await self._failed(agreement, message, claim, error)
-        for draft in answer.then:
-            self._queued(draft.receiver)
-        return reply
+        finally:
+            for draft in answer.then:  # in any case: they may be queued, whatever is known here
+                self._queued(draft.receiver)
 
-    async def _ask_handler(self, desk: Desk, message: Message) -> Answer:
+    async def _ask_handler(self, desk: Desk, message: Message, run: int) -> Answer:
         try:
-            reply = await desk.call(self._handlers[message.service], message)
+            reply = await desk.call(self._handlers[message.service], message, run)
         except Refuse as refuse:
             reply = Reply(refuse.status, text=refuse.text)
             return self._answer(desk.agreement, message, reply, refused=True)
@@ -249,12 +260,14 @@ class Dispatcher:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops.clear()
-        tasks = [task for desk in self._desks.values() for task in desk.tasks.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
+        time = asyncio.get_running_loop().time
+        ends = time() + grace
+        while tasks := [task for desk in self._desks.values() for task in desk.tasks.values()]:
+            _, late = await asyncio.wait(tasks, timeout=max(0.0, ends - time()))
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._stopped = True
         for desk in self._desks.values():
             desk.close()
 
@@ -272,13 +285,31 @@ class Dispatcher:
                     for work in await self._store.take_over(
                         agreement.peer, now, handling.lease, desk.free
                     ):
-                        message = parse(work.wire, self._profiles).message
-                        refusal = judge(Judged(message, agreement, work.received))
-                        if work.claim.reception not in desk.tasks:
-                            self.begin(desk, message, work, refusal, placed=False)
+                        self._resume(desk, work)
             except StoreError as error:
                 _log.error("cannot take over work of %s: %s", agreement.peer, error)
             await self._clock.sleep_until(now + pause)
+
+    def _resume(self, desk: Desk, work: Work) -> None:
+        """Go on with what was taken over."""
+        if work.claim.reception in desk.tasks:
+            # Our own, whose lease lapsed (the clock jumped, the store was away): it still runs.
+            desk.claims[work.claim.reception] = work.claim
+            return
+        try:
+            message = parse(work.wire, self._profiles).message
+        except MalformedMessage as error:
+            # The profile it came under is gone. It stays stored, and holds nothing else up.
+            _log.error(
+                "reception %d of %s cannot be read any more: %s; restore the profile that it "
+                "came under",
+                work.claim.reception,
+                desk.agreement.peer,
+                error.reason,
+            )
+            return
+        refusal = judge(Judged(message, desk.agreement, work.received))
+        self.begin(desk, message, work, refusal, placed=False)
 
     async def _keep_leases(self, desk: Desk) -> None:
         handling = desk.agreement.handling
@@ -290,7 +321,7 @@ class Dispatcher:
                     await self._store.extend(claim, now, handling.lease)
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """The kind of error and its place; never its text, which may hold a message's content."""
     cause = error.__cause__ if error.__cause__ is not None else error
     frames = traceback.extract_tb(cause.__traceback__)

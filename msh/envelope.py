@@ -268,9 +268,14 @@ def _element_names(names: HeaderNames) -> frozenset[str]:
 
 
 def _has_text(element: Element) -> bool:
-    if element.text and element.text.strip(_SPACE):
+    text = element.text
+    if text and text.strip(_SPACE):
         return True
-    return any(child.tail and child.tail.strip(_SPACE) for child in element)
+    for child in element:
+        tail = child.tail
+        if tail and tail.strip(_SPACE):
+            return True
+    return False
 
 
 def _written(moment: datetime) -> str:

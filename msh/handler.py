@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -73,6 +74,7 @@ class MessageServiceHandler:
         self._sender: Sender | None = None
         self._receiver: Receiver | None = None
         self._listener: Transport | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     def from_config(
@@ -104,7 +106,8 @@ class MessageServiceHandler:
     def on(self, *services: str) -> Callable[[Function], Function]:
         """Register the decorated function, plain or ``async``, as the handler of ``services``.
 
-        It gets the `Message` and returns a `Reply`, or raises `Refuse`. Any other exception is a
+        It gets the `Message`, and the run's number (from 1) if it has a parameter ``run``, and
+        returns a `Reply`, or raises `Refuse`. Any other exception is a
         failure, not an answer: the handler runs again later.
         """
         if not services:
@@ -138,8 +141,8 @@ class MessageServiceHandler:
         delivered one by one with `Sender.deliver_only`. Raises `StoreError` or
         `ConfigurationError`; then nothing runs.
         """
-        if self._sender is not None:
-            raise UsageError("this handler runs already")
+        if self._sender is not None or self._ending is not None:
+            raise UsageError("this handler runs already, or is still being stopped")
         self._require_handlers()
         await self.store.open(self._notify)
         try:
@@ -167,21 +170,43 @@ class MessageServiceHandler:
             raise
 
     async def stop(self) -> None:
-        """Take nothing new, finish what is in hand, and let go of everything."""
-        sender, receiver = self._sender, self._receiver
-        self._sender = self._receiver = None
-        if receiver is not None:
-            # The listener and the handlers end together: each connection waits for its handler.
-            stopping = [receiver.stop(self._grace)]
-            if self._listener is not None:
-                stopping.append(self._listener.stop_listening())
-            await asyncio.gather(*stopping)
-            self._listener = self.url = None
+        """Take nothing new, finish what is in hand, and let go of everything.
+
+        A caller that is cancelled does not end it, and a second one waits for the first.
+        """
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._stop())
+            self._ending.add_done_callback(self._ended)
+        await asyncio.shield(self._ending)
+
+    async def _stop(self) -> None:
+        """Each step is done, last one first, whatever becomes of the steps before it."""
+        async with AsyncExitStack() as steps:
+            steps.push_async_callback(self.store.close)
+            for transport in self._transports.values():
+                steps.push_async_callback(transport.close)
+            steps.push_async_callback(self._stop_sending)
+            steps.push_async_callback(self._stop_receiving)
+
+    async def _stop_receiving(self) -> None:
+        """The listener and the handlers end together: each connection waits for its handler."""
+        try:
+            if self._receiver is not None:
+                stopping = [self._receiver.stop(self._grace)]
+                if self._listener is not None:
+                    stopping.append(self._listener.stop_listening())
+                await asyncio.gather(*stopping)
+        finally:
+            self._receiver = self._listener = self.url = None
+
+    async def _stop_sending(self) -> None:
+        """Only now: until they ended, handlers may have sent."""
+        sender, self._sender = self._sender, None
         if sender is not None:
             await sender.stop(self._grace)
-        for transport in self._transports.values():
-            await transport.close()
-        await self.store.close()
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -197,7 +222,7 @@ class MessageServiceHandler:
 
     async def ready(self) -> bool:
         """Whether messages can be taken now: running, and the store answers."""
-        if self._receiver is None:
+        if self._receiver is None or self._ending is not None:
             return False
         await self.store.last_entry()
         return True

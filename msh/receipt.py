@@ -29,6 +29,13 @@ class Settlement:
         self.delivery, self.reply = delivery, reply
         self._ended.set()
 
+    def reopen(self, ended: Delivery | None) -> None:
+        """The delivery is under way again after it ``ended``: it is waited for anew."""
+        if self.delivery is ended:  # else it has ended again meanwhile
+            self.delivery = self.reply = None
+            if not self._closed:
+                self._ended.clear()
+
     def close(self) -> None:
         """Nobody here will work on it any more."""
         self._closed = True
@@ -36,12 +43,13 @@ class Settlement:
 
     async def wait(self, message_id: str) -> Delivery:
         """Wait for the end; raises `StoreClosed` if the handler is stopped first."""
-        await self._ended.wait()
-        if self.delivery is None:
-            raise StoreClosed(
-                f"{message_id}: the handler was stopped before an answer came; the message is "
-                "kept, ask again with receipt(message_id)"
-            )
+        while self.delivery is None:
+            if self._closed:
+                raise StoreClosed(
+                    f"{message_id}: the handler was stopped before an answer came; the message is "
+                    "kept, ask again with receipt(message_id)"
+                )
+            await self._ended.wait()
         return self.delivery
 
 
@@ -84,9 +92,10 @@ class Receipt:
         if known is not None and known.state in SETTLED:
             return known
         if known is not None or self._settlement.look_first:
-            known = await self._source.look_up(self._delivery)
-            if known.state not in OPEN:
-                return known
+            now = await self._source.look_up(self._delivery)
+            if now.state not in OPEN:
+                return now
+            self._settlement.reopen(known)  # it was resent
         return await self._settlement.wait(self.message_id)
 
     async def reply(self) -> Message:
@@ -99,7 +108,9 @@ class Receipt:
         """
         delivery = await self.settled()
         reply = self._settlement.reply
-        if delivery.state is State.ANSWERED and reply is not None:
+        # What another process recorded since is newer than the reply that is held here.
+        held = delivery is self._settlement.delivery
+        if held and delivery.state is State.ANSWERED and reply is not None:
             return reply
         return await self._source.reply_to(delivery)
 

@@ -162,7 +162,7 @@ class Receiver:
                 if settled is not None:
                     async with self._clock.timeout(until):
                         reply = await settled
-                elif self._clock.now() < until:
+                elif self._clock.now() < until and not self._dispatcher.stopping:
                     await self._clock.sleep_until(min(until, self._clock.now() + LOOK_AGAIN))
                 else:
                     raise TimeoutError

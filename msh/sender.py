@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
-from msh.courier import Courier, message_of
+from msh.courier import STORE_PAUSE, Courier, message_of
 from msh.envelope import Parsed, normal_body, parse, serialise
 from msh.errors import (
     InDoubt,
@@ -19,9 +19,10 @@ from msh.errors import (
     StoreError,
     Undelivered,
     UnknownMessage,
+    UsageError,
 )
 from msh.ids import new_message_id
-from msh.message import Message, Outgoing
+from msh.message import Message, Outgoing, is_identifier
 from msh.protocol import delivery as deliveries
 from msh.protocol.checks import unbound
 from msh.protocol.delivery import State
@@ -29,7 +30,7 @@ from msh.protocol.digest import content_digest
 from msh.protocol.journal import Entry, Step
 from msh.receipt import Receipt, Settlement
 from msh.security import Security
-from msh.store import Delivery, Draft, Outbound, Store
+from msh.store import Delivery, Draft, Store
 from msh.transport.base import Transport
 
 #: More bytes than any envelope around a body takes.
@@ -71,29 +72,19 @@ class Sender:
         """Queue a message; it is on disk when this returns.
 
         ``key`` is the caller's own name for the request (1 to 200 characters): the same key and
-        content give the same message again, also from another process. Raises `NotAgreed`,
-        `InvalidBody`, `MessageTooLarge`, `KeyReused` or `StoreError`; then nothing was queued.
+        content give the same message again, also from another process. Raises `UsageError`
+        (`NotAgreed`, `InvalidBody`, `MessageTooLarge`, `KeyReused`) or `StoreError`; then nothing
+        was queued.
         """
         outgoing = Outgoing(service, body, to or "", key, message_id, ref_to)
         draft = self.draft(outgoing)
         # In place before anybody can work on the message, so that its end cannot be missed.
         settlement = self._settlement(draft.message_id)
         agreement, now = self._agreements[draft.receiver], self._clock.now()
-        at_once = self._courier.promise(agreement)
-        try:
-            first = self._courier.first_attempt(agreement, draft, now) if at_once else None
-            delivery, created = await self._store.enqueue(draft, now, first=first)
-        finally:
-            if at_once:
-                self._courier.forget(agreement)
+        delivery, created = await self._courier.enqueue(agreement, draft, now)
         if not created:
             settlement = self._settlement(delivery.message_id)
             settlement.look_first = True
-        elif first is not None:
-            outbound = Outbound(delivery, 1, body=b"", wire=first.wire, last=first.last)
-            self._courier.carry(agreement, outbound, began=now)
-        else:
-            self.wake(delivery.receiver)
         return Receipt(delivery, settlement, self, created=created)
 
     def draft(self, outgoing: Outgoing) -> Draft:
@@ -105,10 +96,13 @@ class Sender:
                 f"agreements.{agreement.peer}.endpoint"
             )
         if outgoing.key is not None and not 1 <= len(outgoing.key) <= 200:
-            raise NotAgreed("a key must be 1 to 200 characters")
+            raise UsageError("a key must be 1 to 200 characters")
         now = self._clock.now()
         body = normal_body(outgoing.body, agreement.profile.shape)
         message_id = outgoing.message_id or new_message_id(agreement.own, now)
+        for name, text in (("message_id", message_id), ("ref_to", outgoing.ref_to)):
+            if text is not None and not is_identifier(text):
+                raise UsageError(f"{name} {text!r}: must be 1 to 128 visible ASCII characters")
         size = len(body) + self._security(agreement).overhead
         if size + ENVELOPE > agreement.max_bytes:  # near enough to the limit to be counted exactly
             message = message_of(agreement, outgoing, message_id, body, now)
@@ -219,7 +213,7 @@ class Sender:
                 agreement.own, reply, parsed.wire, agreement.peer_codes, now, late=True
             )
             if recorded is not None:
-                self._settle(recorded, reply)
+                self._settle(recorded, None)  # it may be another one than the reply that stands
             return recorded is not None
         return False
 
@@ -282,10 +276,15 @@ class Sender:
 
     async def _look_again(self, message_ids: Sequence[str]) -> None:
         for message_id in message_ids:
-            with suppress(StoreError):
-                for delivery in await self._store.deliveries(message_id=message_id):
-                    if (
-                        delivery.sender == self._agreements.own
-                        and delivery.state not in deliveries.OPEN
-                    ):
-                        self._settle(delivery)
+            found: Sequence[Delivery] | None = None
+            while found is None and message_id in self._settlements:  # while anybody waits
+                with suppress(StoreError):
+                    found = await self._store.deliveries(message_id=message_id)
+                if found is None:
+                    await self._clock.sleep_until(self._clock.now() + STORE_PAUSE)
+            for delivery in found or ():
+                if (
+                    delivery.sender == self._agreements.own
+                    and delivery.state not in deliveries.OPEN
+                ):
+                    self._settle(delivery)

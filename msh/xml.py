@@ -103,10 +103,11 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
         raise MalformedMessage("comments and processing instructions are not allowed")
     if _deeper_than(shape.depth)(root):
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
-    long = max(map(len, xml.split(b"<"))) > shape.name
+    pieces = xml.split(b"<")  # each begins with a name, and holds at most one start tag
+    long = len(max(pieces, key=len)) > shape.name
     if long or xml.count(b"xmlns") > shape.namespaces or b"&" in xml:
         _require_namespaces(root, shape)
-    if long or xml.count(b"<") > shape.elements or xml.count(b"=") > shape.attributes:
+    if long or len(pieces) > shape.elements or xml.count(b"=") > shape.attributes:
         _require_elements(root, shape)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from msh.transport.base import Acceptance, NotNow, Reply, Taken, Unreadable
 
@@ -86,9 +87,12 @@ def refuse_head(
 
 
 def _is_xml(values: Sequence[str]) -> bool:
-    if len(values) != 1:
-        return False
-    kind, *parameters = (part.strip().lower() for part in values[0].split(";"))
+    return len(values) == 1 and _is_xml_type(values[0])
+
+
+@lru_cache(maxsize=256)
+def _is_xml_type(value: str) -> bool:
+    kind, *parameters = (part.strip().lower() for part in value.split(";"))
     if kind != "text/xml":
         return False
     named = [parameter.partition("=") for parameter in parameters]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from msh.cli import app
 from msh.testing.counterparty import Counterparty
 
+ROOT = Path(__file__).resolve().parents[2]
 Made = Callable[..., Path]
 
 
@@ -22,6 +23,13 @@ def unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def changed(text: str, old: str, new: str) -> str:
+    """``text`` with the first line that fits ``old`` changed."""
+    result, count = re.subn(old, new, text, count=1, flags=re.MULTILINE)
+    assert count == 1, old
+    return result
 
 
 @pytest.fixture
@@ -35,18 +43,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         assert done.exit_code == 0, done.output
         file = made / "msh.toml"
         text = file.read_text(encoding="utf-8")
-        text = re.sub(
-            r'^url = "http://127.0.0.1:\d+',
-            f'url = "http://127.0.0.1:{unused_port()}',
-            text,
-            1,
-            re.M,
+        text = changed(
+            text, r'^url = "http://127.0.0.1:\d+', f'url = "http://127.0.0.1:{unused_port()}'
         )
         if endpoint is not None:
-            text = re.sub(r'^endpoint = "[^"]*"', f'endpoint = "{endpoint}"', text, 1, re.M)
-        text = text.replace("interval = 60", "interval = 0.1").replace(
-            "timeout = 30", "timeout = 5"
-        )
+            text = changed(text, r'^endpoint = "[^"]*"', f'endpoint = "{endpoint}"')
+        text = changed(text, r"^interval = 60", "interval = 0.1")
+        text = changed(text, r"^timeout = 30", "timeout = 5")
         file.write_text(text, encoding="utf-8")
         monkeypatch.chdir(made)
         return made

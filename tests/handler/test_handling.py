@@ -66,6 +66,30 @@ async def test_a_failure_is_not_an_answer_and_the_handler_runs_again(world):
     ]
 
 
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_handler_is_told_the_run_number_if_it_asks(world, kind):
+    runs = []
+
+    def plain(message: msh.Message, run: int) -> msh.Reply:
+        runs.append(run)
+        if run == 1:
+            raise ValueError
+        return msh.Reply("PSPPM0000I")
+
+    async def coroutine(message: msh.Message, *, run: int) -> msh.Reply:
+        return plain(message, run)
+
+    platform = world.handler("PSP")
+    platform.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")(plain if kind == "plain" else coroutine)
+    await world.start(platform)
+    answer = asyncio.create_task(world.post(platform, serialise(request(world), PROFILE)))
+    while not runs:  # a thread is nothing that the virtual clock waits for
+        await asyncio.sleep(0.001)
+    await world.clock.advance(10)
+    assert status_of(await answer) == "PSPPM0000I"
+    assert runs == [1, 2]
+
+
 async def test_nothing_a_handler_raised_reaches_log_journal_or_reply(world, caplog):
     def fails(message: msh.Message) -> msh.Reply:
         raise ValueError("account 1234567890")
@@ -409,3 +433,28 @@ async def test_while_the_store_is_locked_a_message_is_told_to_come_back(world, t
     finally:
         other.close()
     assert len(platform.calls) == 1
+
+
+async def test_a_handler_can_be_started_again(world, tmp_path):
+    platform = world.handler("PSP", store=open_store(f"sqlite:///{tmp_path}/psp.db"))
+
+    @platform.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
+    async def handle(message: msh.Message) -> msh.Reply:
+        return msh.Reply("PSPPM0000I")
+
+    wire = serialise(request(world), PROFILE)
+    async with platform:
+        first = await world.post(platform, wire)
+    async with platform:
+        assert (await world.post(platform, wire)).wire == first.wire
+        assert len(await platform.store.receptions()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"message_id": "a bad id"}, {"ref_to": "a b"}, {"key": ""}, {"key": "k" * 201}]
+)
+async def test_an_impossible_id_is_refused_before_anything_is_stored(world, changes):
+    business = await world.business()
+    with pytest.raises(msh.UsageError):
+        await business.send("PS810FTRQ", BODY, **changes)
+    assert await business.store.deliveries() == []

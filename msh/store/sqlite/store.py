@@ -55,7 +55,7 @@ class SqliteStore:
         self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._writer: Writer | None = None
         self._reader: Database | None = None
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="msh-store-reader")
+        self._reading: ThreadPoolExecutor | None = None
 
     @property
     def busy(self) -> bool:
@@ -65,7 +65,9 @@ class SqliteStore:
     async def open(self, notify: Notify) -> None:
         """Open and migrate. Raises `StoreError` in one of its kinds."""
         writing, reading_ = await asyncio.to_thread(self._connect)
-        self._reader = Database(reading_, execute_plugins=False) if reading_ else None
+        if reading_ is not None:
+            self._reader = Database(reading_, execute_plugins=False)
+            self._reading = ThreadPoolExecutor(1, thread_name_prefix="msh-store-reader")
         self._writer = Writer(writing, notify, "msh-store-writer", self.path)
 
     def _connect(self) -> tuple[StoreConnection, StoreConnection | None]:
@@ -98,7 +100,9 @@ class SqliteStore:
         reader, self._reader = self._reader, None
         if reader is not None:
             await asyncio.get_running_loop().run_in_executor(self._reading, reader.conn.close)
-        self._reading.shutdown(wait=False)
+        pool, self._reading = self._reading, None
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     # inbound
 

@@ -38,11 +38,6 @@ Result = TypeVar("Result")
 GROUP = 256
 #: How often another process's commits are looked for (PRAGMA data_version costs 3 microseconds).
 POLL_SECONDS = 0.05
-
-
-LEND_SECONDS = 0.002
-
-
 #: How long the event loop stands still for a group's statements, at the most.
 LEND_SECONDS = 0.002
 
