@@ -14,7 +14,14 @@ from msh.catalog import StatusCode
 from msh.clock import Clock
 from msh.desk import Desk, HandlerFunction, is_async
 from msh.envelope import normal_body, parse, serialise
-from msh.errors import CatalogError, ClaimLost, MalformedMessage, Refuse, StoreError
+from msh.errors import (
+    CatalogError,
+    ClaimLost,
+    MalformedMessage,
+    MessageTooLarge,
+    Refuse,
+    StoreError,
+)
 from msh.message import Message, Outgoing, Reply
 from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
@@ -234,9 +241,13 @@ class Dispatcher:
         made = reply_message(
             agreement, message, code, self._clock.now(), text=reply.text, body=body
         )
+        wire = serialise(made, agreement.profile)
+        if len(wire) > agreement.max_bytes:
+            # Its reader would refuse it at every attempt, and stay in doubt.
+            raise MessageTooLarge(f"a reply of {len(wire):,} bytes is over the agreed limit")
         return Answer(
             code,
-            serialise(made, agreement.profile),
+            wire,
             reason=reply.text,
             refused=refused,
             apply=reply.apply,

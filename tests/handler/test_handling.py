@@ -129,6 +129,7 @@ async def test_after_three_runs_the_system_error_is_the_reply_and_it_is_set_asid
         lambda _: "PSPPM0000I",
         lambda _: msh.Reply("nonsense"),
         lambda _: msh.Reply("PSPPM0000I", body="<broken"),
+        lambda _: msh.Reply("PSPPM0000I", body=f"<a>{'x' * 1_048_576}</a>"),
         lambda _: msh.Reply("PSPPM0000I", then=(msh.Outgoing("PS999", b"", "BIZ"),)),
     ],
 )

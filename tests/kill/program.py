@@ -43,8 +43,9 @@ def terms(own: str, peer: str, url: str | None) -> msh.Agreement:
         accepts=accepted,
         outbound=msh.Reliability(3, timedelta(seconds=0.1), 1, timedelta(seconds=0.4)),
         handling=msh.Handling(
+            runs=9,  # so that dead processes alone set no message aside
             lease=timedelta(seconds=0.5),
-            retry_after=timedelta(seconds=0.1),
+            retry_after=timedelta(seconds=0.05),
             patience=timedelta(seconds=3),
         ),
     )

@@ -102,7 +102,6 @@ def ledger(folder) -> list[str]:
 )
 def test_killed_while_receiving(program, tmp_path, kills):
     platform = program("psp")
-    # So often that a message is not set aside for its dead processes alone: three runs each.
     first, *rest = kills
     platform.start(first)
     wires = {name: wire_of(name) for name in ANSWERS}
