@@ -43,6 +43,8 @@ class Shape:
 
 
 STANDARD_SHAPE = Shape()
+# Every byte but those that open a tag, a comment, an instruction, an attribute or a reference.
+_UNMARKED = bytes(set(range(256)) - set(b"<!?=&"))
 _COMMENT_OR_INSTRUCTION = etree.XPath("boolean(//comment() | //processing-instruction())")
 
 
@@ -98,16 +100,17 @@ def _place(error: Exception) -> str:
 def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     # What the bytes can hold at most is counted first, in C; the tree is walked only for a message
     # that could be over a limit, so an ordinary one costs next to nothing.
-    instructions = xml.count(b"<?") > xml.startswith(b"<?xml ")
-    if (instructions or b"<!" in xml) and _COMMENT_OR_INSTRUCTION(root):
+    marks = xml.translate(None, _UNMARKED)
+    instructions = marks.count(b"<?") > xml.startswith(b"<?xml ")
+    if (instructions or b"<!" in marks) and _COMMENT_OR_INSTRUCTION(root):
         raise MalformedMessage("comments and processing instructions are not allowed")
     if _deeper_than(shape.depth)(root):
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
-    pieces = xml.split(b"<")  # each begins with a name, and holds at most one start tag
-    long = len(max(pieces, key=len)) > shape.name
-    if long or xml.count(b"xmlns") > shape.namespaces or b"&" in xml:
+    # A piece begins with a name, and holds at most one start tag.
+    long = max(map(len, xml.split(b"<"))) > shape.name
+    if long or b"&" in marks or xml.count(b"xmlns") > shape.namespaces:
         _require_namespaces(root, shape)
-    if long or len(pieces) > shape.elements or xml.count(b"=") > shape.attributes:
+    if long or marks.count(b"<") > shape.elements or marks.count(b"=") > shape.attributes:
         _require_elements(root, shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from msh.catalog import StatusCode
@@ -260,8 +261,7 @@ def _move(tx: Transaction, claim: Claim, event: Event, sets: str, *values: Any) 
     """Compare and set, in one statement: the claim is still its holder's, and its state one that
     the table lets take ``event``.
     """
-    states = [state for state in _HELD if event in TRANSITIONS[state]]
-    (following,) = {step(state, event) for state in states}
+    following, states = _held_before(event)
     cursor = tx.execute(
         f"UPDATE reception SET state = ?, {sets} WHERE id = ? AND token = ?"
         f" AND state IN ({', '.join('?' * len(states))}) RETURNING {_RETURNED}",
@@ -271,6 +271,14 @@ def _move(tx: Transaction, claim: Claim, event: Event, sets: str, *values: Any) 
     if not rows:
         raise claim_lost(f"reception {claim.reception}")
     return _Row(*rows[0])
+
+
+@cache
+def _held_before(event: Event) -> tuple[State, tuple[State, ...]]:
+    """The state that follows ``event``, and the held states which may take it."""
+    states = tuple(state for state in _HELD if event in TRANSITIONS[state])
+    (following,) = {step(state, event) for state in states}
+    return following, states
 
 
 def _journal(tx: Transaction, now: datetime, event: Step, message: Message, **details: Any) -> None:

@@ -34,6 +34,9 @@ from msh.store.sqlite.values import to_micros
 
 Result = TypeVar("Result")
 
+# What `json.dumps` would look up for every entry.
+_as_json = json.JSONEncoder().encode
+
 #: More operations than this are not put into one transaction, so that none waits long.
 GROUP = 256
 #: How often another process's commits are looked for (PRAGMA data_version costs 3 microseconds).
@@ -77,7 +80,7 @@ class Transaction:
                         entry.message_id,
                         entry.peer,
                         entry.service,
-                        json.dumps(entry.details) if entry.details else "{}",
+                        _as_json(entry.details) if entry.details else "{}",
                     )
                     for entry in self.entries
                 ],
