@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from msh.agreement import Reliability
-from msh.protocol import delivery, reception
+from msh.protocol import delivery, keys, reception
 from msh.protocol.retry import schedule
 
 FOLDER = Path(__file__).resolve().parent / "diagrams"
@@ -39,6 +39,13 @@ def pages() -> dict[str, str]:
             reception.TRANSITIONS,
             reception.Event,
             ends=frozenset(reception.State) - reception.OPEN,
+        ),
+        "keys.md": _page(
+            "The life of a working key",
+            "What can happen to a key that was offered, and where it stands then.",
+            keys.TRANSITIONS,
+            keys.Event,
+            ends={keys.State.PREVIOUS},
         ),
         "schedule.md": _schedule(),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from msh.errors import NotAgreed
 from msh.profile import Profile, Role, RoleCodes
+from msh.protection import ANYWHERE, PLAIN, Mac, Plain, Protection, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,29 @@ class Agreement:
     limits: Limits = Limits()
     handling: Handling = Handling()
     max_bytes: int = 1_048_576
+    protection: Protection = PLAIN
+    source: Source = ANYWHERE
 
     @property
     def name(self) -> str:
         """The agreement's name: the peer's party id."""
         return self.peer
+
+    @property
+    def protected(self) -> bool:
+        """Whether messages carry a signature or a MAC."""
+        return not isinstance(self.protection, Plain)
+
+    def takes(self, service: str) -> bool:
+        """Whether the peer may send requests of ``service``."""
+        return service in self.accepts or self._exchanges(service)
+
+    def gives(self, service: str) -> bool:
+        """Whether requests of ``service`` may be sent to the peer."""
+        return service in self.sends or self._exchanges(service)
+
+    def _exchanges(self, service: str) -> bool:
+        return isinstance(self.protection, Mac) and service in self.profile.key_exchange.requests
 
     @property
     def own_codes(self) -> RoleCodes:
@@ -132,7 +151,7 @@ class Agreements:
             if agreement is None:
                 known = ", ".join(sorted(self.by_peer)) or "none"
                 raise NotAgreed(f"no agreement with party {to!r}; there is one with: {known}")
-            if service not in agreement.sends:
+            if not agreement.gives(service):
                 allowed = ", ".join(sorted(agreement.sends)) or "none"
                 raise NotAgreed(f"{service} may not be sent to {to}; allowed: {allowed}")
             return agreement

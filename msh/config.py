@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
 from msh.catalog import STANDARD, schemas_folder
+from msh.config_security import (
+    read_networks,
+    read_protection,
+    read_source,
+    read_tls,
+    refuse_test_tls,
+)
 from msh.errors import ConfigurationError
 from msh.message import is_identifier
 from msh.profile import Profile, Role
 from msh.profiles import read_profile, standard_profile
+from msh.protection import Source
 from msh.protocol.retry import schedule
+from msh.protocol.source import Network
 from msh.toml import Place
+from msh.transport.tls import ClientCertificates, Tls
 
-#: How messages of an agreement are protected. Later kinds join this list.
-PROTECTIONS = ("none",)
 _DAY = timedelta(days=1)
 
 
@@ -43,6 +51,9 @@ class Configuration:
     listen: str | None = None
     handlers: Path | None = None
     grace: float = 30.0
+    tls: Tls | None = None
+    proxies: tuple[Network, ...] = ()
+    production: bool = False
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -71,11 +82,14 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
     store = _store(place, folder)
     handlers = place.text("handlers", default="")
     grace = place.number("grace", default=30.0, least=0, most=3600)
+    production = place.flag("production", default=False)
     party = place.table("party")
     own = party.identifier("id", longest=64)
     role = party.choice("role", Role)
     party.finish()
-    listen = _listen(place.table("listen", optional=True), profile)
+    listen, proxies = _listen(place.table("listen", optional=True), profile)
+    secure = urlsplit(listen or "").scheme == "https"
+    tls = _tls(place, folder, production, listens=secure)
     retention = _retention(place.table("retention", optional=True))
     agreements = []
     tables = place.table("agreements")
@@ -85,9 +99,13 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
         elif peer == own:
             tables.problem(peer, "is this party itself; an agreement is with another one")
         else:
-            agreement = _agreement(tables.table(peer), own, role, peer, profile, retention)
+            table = tables.table(peer)
+            protection = read_protection(table, folder, production=production)
+            source = read_source(table.table("source", optional=True))
+            _require_certificates(table, source, listen, tls, proxies)
+            agreement = _agreement(table, own, role, peer, profile, retention)
             if agreement is not None:
-                agreements.append(agreement)
+                agreements.append(replace(agreement, protection=protection, source=source))
     if not tables.names() and not tables.missing:
         tables.problem("", "at least one agreement is wanted, as [agreements.PARTY]")
     place.finish()
@@ -103,6 +121,9 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
         listen=listen,
         handlers=folder / handlers if handlers else None,
         grace=grace,
+        tls=tls,
+        proxies=proxies,
+        production=production,
     )
 
 
@@ -118,15 +139,46 @@ def _store(place: Place, folder: Path) -> str:
     return f"sqlite:///{folder / rest[3:]}"
 
 
-def _listen(place: Place, profile: Profile | None) -> str | None:
+def _listen(place: Place, profile: Profile | None) -> tuple[str | None, tuple[Network, ...]]:
     if place.missing:
-        return None
+        return None, ()
     url = place.text("url")
-    if url and not (_is_url(url, "http") and urlsplit(url).path):
+    if url and not (_is_url(url, "http", "https") and urlsplit(url).path):
         path = profile.path if profile else "/sms"
         place.problem("url", f"{url!r}: an address such as http://127.0.0.1:8710{path} is wanted")
+        url = ""
+    proxies = read_networks(place, "proxies")
     place.finish()
-    return url or None
+    return url or None, proxies
+
+
+def _tls(place: Place, folder: Path, production: bool, *, listens: bool) -> Tls | None:
+    table = place.table("tls", optional=True)
+    if table.missing and listens:
+        place.problem("tls", "is missing, and listen.url is https; a table [tls] is wanted")
+    tls = read_tls(table, folder, listens=listens)
+    if tls is not None and production:
+        refuse_test_tls(table, tls)
+    return tls
+
+
+def _require_certificates(
+    place: Place,
+    source: Source,
+    listen: str | None,
+    tls: Tls | None,
+    proxies: tuple[Network, ...],
+) -> None:
+    """Certificates that nobody asks a peer for would shut it out."""
+    if not source.certificates or listen is None or proxies:
+        return
+    asked = tls is not None and tls.client_certificates is not ClientCertificates.NONE
+    if not (asked and urlsplit(listen).scheme == "https"):
+        place.problem(
+            "source.certificates",
+            "nobody asks for a certificate: listen at an https URL with tls.client_certificates, "
+            "or name the proxy that does in listen.proxies",
+        )
 
 
 def _is_url(text: str, *schemes: str) -> bool:
@@ -161,7 +213,6 @@ def _agreement(
     endpoint = place.text("endpoint", default="")
     if endpoint and not _is_url(endpoint, "http", "https"):
         place.problem("endpoint", f"{endpoint!r}: an http or https URL is wanted")
-    place.choice("protection", PROTECTIONS)
     sends = _services(place, "sends", profile)
     accepts = _services(place, "accepts", profile)
     if sends and not endpoint:

@@ -15,6 +15,7 @@ from msh.clock import Clock
 from msh.envelope import parse
 from msh.errors import (
     Busy,
+    CannotProtect,
     ClaimLost,
     ConfigurationError,
     MalformedMessage,
@@ -28,6 +29,7 @@ from msh.errors import (
 from msh.message import Message, Outgoing
 from msh.protocol.checks import unbound
 from msh.protocol.delivery import OPEN
+from msh.protocol.digest import message_digest
 from msh.protocol.retry import Plan, plan
 from msh.security import Security
 from msh.store import Delivery, Draft, FirstAttempt, Outbound, Outbounds, Store
@@ -41,6 +43,9 @@ CLAIM_LEASE = timedelta(seconds=30)
 RECORDING = timedelta(seconds=5)
 #: How long to wait after the store failed before it is asked again.
 STORE_PAUSE = timedelta(seconds=1)
+
+#: How long a message that cannot be protected now (no key, no certificate) is held.
+HOLD = timedelta(seconds=5)
 
 #: How often a message that another process has in hand is looked at.
 LOOK_AGAIN = timedelta(seconds=0.25)
@@ -83,6 +88,11 @@ class Courier:
         #: Peers for which more may be due than their limit lets be under way.
         self._backlog = set(self._wake)
         self._stopping = False
+
+    @property
+    def started(self) -> bool:
+        """Whether what is queued is delivered by itself."""
+        return bool(self._workers)
 
     def start(self) -> None:
         """Begin to deliver what is queued, for every agreement that has an endpoint."""
@@ -150,9 +160,8 @@ class Courier:
     ) -> tuple[Delivery, bool]:
         """Queue a message, and let it leave at once if there is room."""
         if self._may_leave(agreement):
-            first = self.first_attempt(agreement, draft, now)
             self._promised[agreement.peer] += 1
-            task = asyncio.create_task(self._enqueue_begun(agreement, draft, now, first))
+            task = asyncio.create_task(self._enqueue_begun(agreement, draft, now))
             self._queueing.add(task)
             task.add_done_callback(self._queueing.discard)
             # Whoever queued it may be cancelled; an attempt that began on disk has to go on.
@@ -163,19 +172,21 @@ class Courier:
             self.wake(agreement.peer)  # in any case: it may be queued, whatever is known here
 
     async def _enqueue_begun(
-        self, agreement: Agreement, draft: Draft, now: datetime, first: FirstAttempt
+        self, agreement: Agreement, draft: Draft, now: datetime
     ) -> tuple[Delivery, bool]:
-        begun = False
+        created, first = False, None
         try:
-            delivery, begun = await self._store.enqueue(draft, now, first=first)
+            with suppress(CannotProtect):  # queued all the same, and held by whoever claims it
+                first = await self.first_attempt(agreement, draft, now)
+            delivery, created = await self._store.enqueue(draft, now, first=first)
         finally:
             self._promised[agreement.peer] -= 1
-            if not begun:  # room was kept for nothing, or it is queued and nobody here knows
+            if not created or first is None:  # room was kept for nothing, or nobody here knows
                 self.wake(agreement.peer)
-        if begun:
+        if created and first is not None:
             outbound = Outbound(delivery, 1, body=b"", wire=first.wire, last=first.last)
             self.carry(agreement, outbound, began=now)
-        return delivery, begun
+        return delivery, created
 
     def _may_leave(self, agreement: Agreement) -> bool:
         """Whether a message queued now may leave at once.
@@ -185,9 +196,11 @@ class Courier:
         free = self._workers and not self._stopping and agreement.peer not in self._backlog
         return bool(free) and self._room(agreement) > 0
 
-    def first_attempt(self, agreement: Agreement, draft: Draft, now: datetime) -> FirstAttempt:
+    async def first_attempt(
+        self, agreement: Agreement, draft: Draft, now: datetime
+    ) -> FirstAttempt:
         """The first attempt of what is queued ``now``, to begin in the same transaction."""
-        wire = self.form(agreement, draft, draft.body)
+        wire = await self.form(agreement, draft, draft.body)
         following = plan(agreement.outbound, 1, now, now)
         return FirstAttempt(wire, following.due, following.last, _lease(following, now))
 
@@ -287,7 +300,12 @@ class Courier:
         if outbound.last and began is None:
             self._settle(await self._store.give_up(outbound, now), None)
             return True
-        wire = outbound.wire or self.form(agreement, delivery, outbound.body)
+        try:
+            wire = outbound.wire or await self.form(agreement, delivery, outbound.body)
+        except CannotProtect as error:
+            _log.warning("%s to %s is held: %s", delivery.message_id, agreement.peer, error)
+            await self._store.hold(outbound, now + HOLD, now, str(error))
+            return False
         if began is None:
             series = delivery.series_began or now
             following = plan(agreement.outbound, delivery.tries + 1, series, now)
@@ -329,8 +347,10 @@ class Courier:
         response = await transport.exchange(agreement.endpoint, wire, max(seconds, 0.0))
         try:
             parsed = parse(response.wire, self._profiles)
-            reply = self._security(agreement).verify(parsed).message
-            reason = unbound(delivery, reply, agreement)
+            security = self._security(agreement)
+            reply = (await security.verify(parsed)).message
+            digest = self.digest_of(wire) if security.active else None
+            reason = unbound(delivery, reply, agreement, digest)
         except MalformedMessage as error:
             reason = error.reason
         except MshError as error:
@@ -341,12 +361,19 @@ class Courier:
             )
         return reply, response.wire, response.reconnected
 
-    def form(self, agreement: Agreement, request: Delivery | Draft, body: bytes) -> bytes:
-        """The protected form, made when the message is first claimed and never again."""
+    def digest_of(self, wire: bytes) -> bytes:
+        """The digest that a protected reply to ``wire``, a form of ours, must carry."""
+        return message_digest(parse(wire, self._profiles).message)
+
+    async def form(self, agreement: Agreement, request: Delivery | Draft, body: bytes) -> bytes:
+        """The protected form, made when the message is first claimed and never again.
+
+        Raises `CannotProtect`.
+        """
         now = self._clock.now()
         outgoing = Outgoing(request.service, body, agreement.peer, ref_to=request.ref_to)
         message = message_of(agreement, outgoing, request.message_id, body, now)
-        return self._security(agreement).protect(message, agreement.profile).wire
+        return (await self._security(agreement).protect(message, agreement.profile)).wire
 
 
 def _lease(following: Plan, now: datetime) -> timedelta:

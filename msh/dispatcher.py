@@ -15,6 +15,7 @@ from msh.clock import Clock
 from msh.desk import Desk, HandlerFunction, is_async
 from msh.envelope import normal_body, parse, serialise
 from msh.errors import (
+    CannotProtect,
     CatalogError,
     ClaimLost,
     MalformedMessage,
@@ -26,6 +27,7 @@ from msh.message import Message, Outgoing, Reply
 from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
 from msh.replying import reply_message
+from msh.security import Security
 from msh.store import Answer, Claim, Draft, Store, StoredReply, Work
 
 _log = logging.getLogger("msh.receiver")
@@ -49,6 +51,7 @@ class Dispatcher:
         handlers: Mapping[str, HandlerFunction],
         draft: Drafting,
         queued: Callable[[str], None],
+        security: Callable[[Agreement], Security],
     ) -> None:
         self._profiles = {a.profile.namespace: a.profile for a in agreements}
         self._store = store
@@ -56,6 +59,7 @@ class Dispatcher:
         self._handlers = handlers
         self._draft = draft
         self._queued = queued
+        self._security = security
         self._desks = {agreement.peer: Desk(agreement) for agreement in agreements}
         self._pending: dict[int, list[Settled]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -168,8 +172,8 @@ class Dispatcher:
             reply = await desk.call(self._handlers[message.service], message, run)
         except Refuse as refuse:
             reply = Reply(refuse.status, text=refuse.text)
-            return self._answer(desk.agreement, message, reply, refused=True)
-        return self._answer(desk.agreement, message, reply)
+            return await self._answer(desk.agreement, message, reply, refused=True)
+        return await self._answer(desk.agreement, message, reply)
 
     async def _failed(
         self, agreement: Agreement, message: Message, claim: Claim, error: Exception
@@ -196,8 +200,8 @@ class Dispatcher:
     ) -> StoredReply:
         code = agreement.own_codes[refusal.check]
         made = reply_message(agreement, message, code, self._clock.now(), text=refusal.reason)
-        wire = serialise(made, agreement.profile)
-        answer = Answer(code, wire, reason=refusal.reason, refused=True)
+        wire, form, key = await self._forms(agreement, made)
+        answer = Answer(code, wire, refusal.reason, refused=True, form=form, key=key)
         return await self._store.answer(claim, answer, self._clock.now())
 
     async def _set_aside(
@@ -205,17 +209,16 @@ class Dispatcher:
     ) -> StoredReply:
         """Answer with the system error, and leave the message to an operator."""
         code = agreement.own_codes[Check.SYSTEM_ERROR]
-        wire = serialise(
-            reply_message(agreement, message, code, self._clock.now()), agreement.profile
-        )
-        answer = Answer(code, wire, reason=reason, set_aside=True)
+        made = reply_message(agreement, message, code, self._clock.now())
+        wire, form, key = await self._forms(agreement, made)
+        answer = Answer(code, wire, reason, set_aside=True, form=form, key=key)
         _log.error("%s %s: set aside: %s", message.service, message.message_id, reason)
         return await self._store.answer(claim, answer, self._clock.now())
 
     async def _resolve(self, agreement: Agreement, message: Message) -> None:
         """An authentic result ends every doubt about the request it refers to."""
-        row = agreement.profile.catalog.services[message.service]
-        if row.result_of is None or message.ref_to is None:
+        row = agreement.profile.catalog.service(message.service)
+        if row is None or row.result_of is None or message.ref_to is None:
             return
         for delivery in await self._store.deliveries(message_id=message.ref_to):
             if delivery.sender == agreement.own and delivery.service == row.result_of:
@@ -227,7 +230,20 @@ class Dispatcher:
                     self._clock.now(),
                 )
 
-    def _answer(
+    async def _forms(self, agreement: Agreement, reply: Message) -> tuple[bytes, bytes | None, str]:
+        """The reply plain, and protected with its key if that can be done now.
+
+        Made before the commit that stores both, so that a protected reply costs none of its own;
+        it leaves only if that commit succeeds.
+        """
+        plain = serialise(reply, agreement.profile)
+        if agreement.protected:
+            with suppress(CannotProtect):  # else it is protected when it can be
+                protected = await self._security(agreement).protect(reply, agreement.profile)
+                return plain, protected.wire, protected.key
+        return plain, None, ""
+
+    async def _answer(
         self, agreement: Agreement, message: Message, reply: Reply, *, refused: bool = False
     ) -> Answer:
         """What the handler returned, checked and as bytes."""
@@ -241,10 +257,11 @@ class Dispatcher:
         made = reply_message(
             agreement, message, code, self._clock.now(), text=reply.text, body=body
         )
-        wire = serialise(made, agreement.profile)
-        if len(wire) > agreement.max_bytes:
+        wire, form, key = await self._forms(agreement, made)
+        size = max(len(wire) + self._security(agreement).overhead, len(form or b""))
+        if size > agreement.max_bytes:
             # Its reader would refuse it at every attempt, and stay in doubt.
-            raise MessageTooLarge(f"a reply of {len(wire):,} bytes is over the agreed limit")
+            raise MessageTooLarge(f"a reply of {size:,} bytes is over the agreed limit")
         return Answer(
             code,
             wire,
@@ -252,6 +269,8 @@ class Dispatcher:
             refused=refused,
             apply=reply.apply,
             then=tuple(self._draft(outgoing) for outgoing in reply.then),
+            form=form,
+            key=key,
         )
 
     def start(self) -> None:

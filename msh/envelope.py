@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from xml.sax.saxutils import escape
@@ -32,19 +32,36 @@ _SPACE = " \t\r\n"  # what XML calls white space
 _MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A message as claimed by whoever sent ``wire``, and the profile it is written in."""
+    """A message as claimed by whoever sent ``wire``, and the profile it is written in.
+
+    ``root`` is the tree that was read, ``block`` the header block in it; ``key_id`` and ``mac``
+    are what the header says of its protection.
+    """
 
     message: Message
     profile: Profile
     wire: bytes
+    root: Element = field(repr=False, compare=False)
+    block: Element = field(repr=False, compare=False)
+    key_id: str = ""
+    mac: str = ""
 
 
 def serialise(message: Message, profile: Profile) -> bytes:
     """The wire bytes of ``message``, unprotected."""
+    return enclose(header_block(message, profile), message.body)
+
+
+def header_block(message: Message, profile: Profile, key_id: str = "") -> bytes:
+    """The header block of ``message`` in exclusive canonical form.
+
+    ``key_id`` names the key of a MAC, which `with_mac` adds.
+    """
     names, prefix = profile.names, profile.prefix
 
     def field(name: str, value: str) -> str:
@@ -56,6 +73,8 @@ def serialise(message: Message, profile: Profile) -> bytes:
     ]
     if message.ref_to is not None:
         header.append(field(names.ref_to, _escaped(message.ref_to)))
+    if message.ref_digest is not None:
+        header.append(field(names.ref_digest, message.ref_digest.hex()))
     header.append(field(names.sender, _escaped(message.sender)))
     header.append(field(names.receiver, _escaped(message.receiver)))
     header.append(field(names.timestamp, _written(message.timestamp)))
@@ -65,15 +84,31 @@ def serialise(message: Message, profile: Profile) -> bytes:
         header.append(field(names.status, str(message.status)))
     if message.status_text:
         header.append(field(names.status_text, _escaped(message.status_text)))
+    if key_id:
+        header.append(field(names.key_id, _escaped(key_id)))
     block = f"{prefix}:{names.block}"
-    soap = _free_prefix(message.body)
+    namespace = _quoted(profile.namespace)
+    return f"<{block} xmlns:{prefix}={namespace}>{''.join(header)}</{block}>".encode()
+
+
+def with_mac(block: bytes, mac: str, profile: Profile) -> bytes:
+    """``block`` with its MAC, which is the last thing in it."""
+    prefix, names = profile.prefix, profile.names
+    end = f"</{prefix}:{names.block}>".encode()
+    element = f"<{prefix}:{names.mac}>{mac}</{prefix}:{names.mac}>".encode()
+    return block.removesuffix(end) + element + end
+
+
+def enclose(block: bytes, body: bytes) -> bytes:
+    """The SOAP 1.1 Envelope around a header block and a body."""
+    soap = _free_prefix(body)
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<{soap}:Envelope xmlns:{soap}="{SOAP}"><{soap}:Header>'
-        f"<{block} xmlns:{prefix}={_quoted(profile.namespace)}>{''.join(header)}</{block}>"
-        f"</{soap}:Header><{soap}:Body>"
     )
-    return head.encode() + message.body + f"</{soap}:Body></{soap}:Envelope>".encode()
+    middle = f"</{soap}:Header><{soap}:Body>"
+    end = f"</{soap}:Body></{soap}:Envelope>"
+    return b"".join((head.encode(), block, middle.encode(), body, end.encode()))
 
 
 def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
@@ -104,6 +139,11 @@ def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
             ),
             status=StatusCode.parse(values[names.status]) if names.status in values else None,
             status_text=values.get(names.status_text, ""),
+            ref_digest=(
+                _read_digest(values[names.ref_digest], names.ref_digest)
+                if names.ref_digest in values
+                else None
+            ),
             body=_body(block, body, wire, profile),
         )
     except (UsageError, CatalogError):
@@ -111,7 +151,15 @@ def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
             "a header value has a form that is not allowed (ids are 1 to 128 visible ASCII "
             "characters, status codes are ten characters such as PSPPM0000I)"
         ) from None
-    return Parsed(message, profile, wire)
+    return Parsed(
+        message,
+        profile,
+        wire,
+        root,
+        block,
+        key_id=values.get(names.key_id, ""),
+        mac=values.get(names.mac, ""),
+    )
 
 
 def normal_body(body: bytes | str | Element, shape: Shape = STANDARD_SHAPE) -> bytes:
@@ -296,11 +344,17 @@ def _read(text: str, name: str) -> datetime:
     raise MalformedMessage(f"{name} is not a date and time")
 
 
+def _read_digest(text: str, name: str) -> bytes:
+    if not _DIGEST.fullmatch(text):
+        raise MalformedMessage(f"{name} is not a SHA-256 in 64 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
 _MARKUP = re.compile(r"[<>&\r]")
 
 
 def _escaped(text: str) -> str:
-    return escape(text, {"\r": "&#13;"}) if _MARKUP.search(text) else text
+    return escape(text, {"\r": "&#xD;"}) if _MARKUP.search(text) else text
 
 
 @lru_cache(maxsize=64)

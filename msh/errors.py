@@ -12,6 +12,11 @@
     │   ├── KeyReused             the key or message id names other content already
     │   └── UnknownMessage        no message of that id is stored
     ├── MalformedMessage          the peer's mistake: bytes that are not a message
+    ├── SecurityError             protection: keys, certificates, signatures, MACs
+    │   ├── NotAuthentic          a message is not protected as agreed, or was changed
+    │   │   └── NoKey             a message names a key that is not known here
+    │   ├── CannotProtect         nothing may leave now: no key exchanged, no valid certificate
+    │   └── KeyUnusable           a key or certificate of ours cannot be used
     ├── ApplyFailed               the writes that were to commit with a reply failed
     ├── Refuse                    raised by a handler to answer with a status code
     ├── DeliveryError             what became of a message that has no plain answer
@@ -94,6 +99,33 @@ class MalformedMessage(MshError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"not a readable message: {reason}")
+
+
+class SecurityError(MshError):
+    """Something about protection. The text never holds a key or a message's content."""
+
+
+class NotAuthentic(SecurityError):
+    """A message is not protected as the agreement says, or does not fit its protection.
+
+    ``reason`` says which, and never quotes the message.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not authentic: {reason}")
+
+
+class NoKey(NotAuthentic):
+    """A message names a working key that is not known here (TDCC PSP 9.2, 0003E)."""
+
+
+class CannotProtect(SecurityError):
+    """A message cannot leave protected as agreed; it is held, without an attempt."""
+
+
+class KeyUnusable(SecurityError):
+    """A key or certificate file of ours is missing, unreadable or too weak."""
 
 
 class ApplyFailed(MshError):

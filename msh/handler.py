@@ -14,18 +14,21 @@ from msh.agreement import Agreement, Agreements
 from msh.clock import Clock, SystemClock
 from msh.config import Configuration, read_configuration
 from msh.desk import HandlerFunction
+from msh.envelope import Parsed
 from msh.errors import ConfigurationError, UsageError
-from msh.message import Outgoing
+from msh.message import Message, Outgoing
 from msh.observer import Observer, Observers
 from msh.protocol.examine import Examined, examine
 from msh.protocol.journal import Entry
+from msh.protocol.source import Network
 from msh.receipt import Receipt
 from msh.receiver import Receiver
-from msh.security import Security, Unprotected
+from msh.securities import Securities
 from msh.sender import Sender
-from msh.store import Store, open_store
-from msh.transport import Transport, open_transport
+from msh.store import Store, StoredKey, open_store
+from msh.transport import Settings, Transport, open_transport
 from msh.transport.base import Acceptance, Peer
+from msh.transport.tls import Tls
 
 _log = logging.getLogger("msh")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -60,6 +63,8 @@ class MessageServiceHandler:
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
         grace: float = 30.0,
+        tls: Tls | None = None,
+        proxies: Iterable[Network] = (),
     ) -> None:
         self.agreements = agreements
         self.store = open_store(store) if isinstance(store, str) else store
@@ -69,8 +74,9 @@ class MessageServiceHandler:
         self._clock = clock or SystemClock()
         self._observers = Observers(observers)
         self._grace = grace
+        self._settings = Settings(tls, tuple(proxies))
         self._handlers: dict[str, HandlerFunction] = {}
-        self._unprotected = Unprotected()
+        self._securities = Securities(agreements, self.store, self._clock)
         self._sender: Sender | None = None
         self._receiver: Receiver | None = None
         self._listener: Transport | None = None
@@ -99,6 +105,8 @@ class MessageServiceHandler:
             observers=observers,
             clock=clock,
             grace=configuration.grace,
+            tls=configuration.tls,
+            proxies=configuration.proxies,
         )
 
     # registering
@@ -146,23 +154,27 @@ class MessageServiceHandler:
         self._require_handlers()
         await self.store.open(self._notify)
         try:
+            await self._securities.load()
+            handlers = self._handlers
+            if handlers or self._listen is not None:
+                handlers = {**self._securities.handlers(), **handlers}
             self._sender = sender = self._new_sender(self._used_transports())
             self._receiver = Receiver(
                 self.agreements,
                 self.store,
-                self._security,
+                self._securities.of,
                 self._clock,
-                self._handlers,
+                handlers,
                 draft=sender.draft,
                 late=sender.late,
                 queued=sender.wake,
             )
             if deliver:
                 sender.start()
-            self.store.watch(sender.changed)
-            if self._handlers:
+            self.store.watch(self._changed)
+            if handlers:
                 self._receiver.start()
-            if self._handlers and self._listen is not None:
+            if handlers and self._listen is not None:
                 self._listener = self._transport_of(self._listen)
                 self.url = await self._listener.listen(self._listen, self.accept, self.ready)
         except BaseException:
@@ -183,6 +195,7 @@ class MessageServiceHandler:
         """Each step is done, last one first, whatever becomes of the steps before it."""
         async with AsyncExitStack() as steps:
             steps.push_async_callback(self.store.close)
+            steps.push_async_callback(self._securities.close)
             for transport in self._transports.values():
                 steps.push_async_callback(transport.close)
             steps.push_async_callback(self._stop_sending)
@@ -248,7 +261,7 @@ class MessageServiceHandler:
         """The receipt of a message sent earlier, also before a restart."""
         return await self.sender.receipt(message_id)
 
-    def compose(
+    async def compose(
         self,
         service: str,
         body: bytes | str = b"",
@@ -262,16 +275,28 @@ class MessageServiceHandler:
         Raises `NotAgreed`, `InvalidBody` or `MessageTooLarge`, as `send` does.
         """
         outgoing = Outgoing(service, body, to or "", message_id=message_id, ref_to=ref_to)
-        return self._new_sender({}).compose(outgoing)
+        await self._load_keys()
+        return await self._new_sender({}).compose(outgoing)
 
-    def examine(self, wire: bytes) -> Examined:
+    async def examine(self, wire: bytes) -> Examined:
         """What the inbound checks say of ``wire`` now. Nothing is stored, nothing needs to run."""
-        return examine(
-            wire,
-            self.agreements,
-            lambda agreement, parsed: self._security(agreement).verify(parsed).message,
-            self._clock.now(),
-        )
+
+        async def verify(agreement: Agreement, parsed: Parsed) -> Message:
+            return (await self._securities.of(agreement).verify(parsed)).message
+
+        await self._load_keys()
+        return await examine(wire, self.agreements, verify, self._clock.now())
+
+    async def exchange_key(self, peer: str) -> StoredKey:
+        """Exchange a new working key with ``peer`` and use it from then on; returns it, wrapped.
+
+        Safe to repeat at any time. Raises `UsageError` where no MACs are agreed, `DeliveryError`
+        if no answer comes, `NotAuthentic` for a refusal.
+        """
+        sender = self.sender
+        if self._securities.keys is None:
+            raise UsageError("no agreement is protected by MACs, so there is no key to exchange")
+        return await self._securities.keys.exchange(peer, sender, deliver=not sender.started)
 
     @property
     def sender(self) -> Sender:
@@ -298,25 +323,42 @@ class MessageServiceHandler:
     def asgi(self, *, path: str | None = None) -> Callable[..., Awaitable[None]]:
         """This handler's acceptance as an ASGI application, to mount in a web framework.
 
-        Header deadlines and TLS are then the host's.
+        Header deadlines and TLS are then the host's; ``proxies`` are believed as by `listen`.
         """
         from msh.transport.asgi import asgi_app
 
         profile = next(iter(self.agreements)).profile
-        return asgi_app(self.accept, path=path or profile.path, ready=self.ready)
+        return asgi_app(
+            self.accept,
+            path=path or profile.path,
+            ready=self.ready,
+            proxies=self._settings.proxies,
+        )
 
     # parts
 
     def _new_sender(self, transports: Mapping[str, Transport]) -> Sender:
-        return Sender(self.agreements, self.store, transports, self._security, self._clock)
+        return Sender(self.agreements, self.store, transports, self._securities.of, self._clock)
 
     def _notify(self, entries: Sequence[Entry]) -> None:
         if self._sender is not None:
             self._sender.noticed(entries)
         self._observers.notify(entries)
 
-    def _security(self, agreement: Agreement) -> Security:
-        return self._unprotected
+    def _changed(self) -> None:
+        """Another process changed the store."""
+        self._securities.changed()
+        if self._sender is not None:
+            self._sender.changed()
+
+    async def _load_keys(self) -> None:
+        """Working keys are in the store, which is open only while the handler runs."""
+        if self._sender is None and self._securities.keys is not None:
+            await self.store.open(lambda entries: None)
+            try:
+                await self._securities.load()
+            finally:
+                await self.store.close()
 
     def _require_handlers(self) -> None:
         """A handler that receives must be able to answer whatever its agreements accept."""
@@ -343,5 +385,5 @@ class MessageServiceHandler:
     def _transport_of(self, url: str) -> Transport:
         scheme = url.partition(":")[0]
         if scheme not in self._transports:
-            self._transports[scheme] = open_transport(scheme)
+            self._transports[scheme] = open_transport(scheme, self._settings)
         return self._transports[scheme]

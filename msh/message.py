@@ -33,7 +33,8 @@ def is_identifier(text: str) -> bool:
 class Message:
     """One SMS message: the header's values and the body (TDCC PSP 9.1, 9.7.5).
 
-    ``timestamp`` and ``expires`` are aware datetimes in UTC. ``status`` is set on replies only.
+    ``timestamp`` and ``expires`` are aware datetimes in UTC. ``status`` is set on replies only;
+    ``ref_digest`` (32 bytes) on those that are protected: it binds them to their request.
     White space around ``status_text`` is dropped, as it is from whatever the header holds; raises
     `UsageError` for values that no message can have.
     """
@@ -48,6 +49,7 @@ class Message:
     expires: datetime | None = None
     status: StatusCode | None = None
     status_text: str = ""
+    ref_digest: bytes | None = None
 
     def __post_init__(self) -> None:
         ids = f"{self.service} {self.message_id} {self.sender} {self.receiver}"
@@ -59,6 +61,8 @@ class Message:
             self.expires is not None and self.expires.tzinfo is not UTC
         ):
             raise UsageError(f"{self.message_id}: timestamp and expires must be in UTC")
+        if self.ref_digest is not None and len(self.ref_digest) != 32:
+            raise UsageError(f"{self.message_id}: ref_digest must be a SHA-256, 32 bytes")
         if self.status_text:
             self._require_text()
 

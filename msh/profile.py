@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
-from msh.catalog import Catalog, StatusCode
+from msh.catalog import Catalog, ServiceRow, StatusCode
 from msh.xml import STANDARD_SHAPE, Shape
 
 
@@ -81,12 +82,48 @@ class HeaderNames:
     service: str = "SvcId"
     message_id: str = "MsgId"
     ref_to: str = "RefToMsgId"
+    ref_digest: str = "RefDigest"
     sender: str = "Sender"
     receiver: str = "Receiver"
     timestamp: str = "Timestamp"
     expires: str = "TimeToLive"
     status: str = "StatusCode"
     status_text: str = "StatusText"
+    key_id: str = "KeyId"
+    mac: str = "MAC"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExchange:
+    """The services by which working keys are exchanged, each with its reply."""
+
+    offer: str = "IS990KEORQ"
+    offer_reply: str = "IS990KEORS"
+    confirm: str = "IS991KECRQ"
+    confirm_reply: str = "IS991KECRS"
+
+    @property
+    def requests(self) -> tuple[str, str]:
+        """What is sent by the side that changes the key."""
+        return self.offer, self.confirm
+
+    @property
+    def replies(self) -> tuple[str, str]:
+        """What answers them."""
+        return self.offer_reply, self.confirm_reply
+
+    def rows(self) -> Mapping[str, ServiceRow]:
+        """The services as rows of a catalog."""
+        return MappingProxyType(
+            {
+                code: ServiceRow(code, "換Key訊息", "Key change", kind, "both", **other)
+                for pair in zip(self.requests, self.replies, strict=True)
+                for code, kind, other in (
+                    (pair[0], "request", {"reply": pair[1]}),
+                    (pair[1], "reply", {"request": pair[0]}),
+                )
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -102,3 +139,4 @@ class Profile:
     path: str = "/sms"
     max_bytes: int = 1_048_576
     shape: Shape = STANDARD_SHAPE
+    key_exchange: KeyExchange = KeyExchange()

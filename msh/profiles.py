@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,7 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 from msh.catalog import STANDARD, Catalog, Meaning, StatusCode, schemas_folder
 from msh.errors import CatalogError, ConfigurationError, MalformedMessage, MshError
-from msh.profile import Check, HeaderNames, Profile, Role, RoleCodes
+from msh.message import is_identifier
+from msh.profile import Check, HeaderNames, KeyExchange, Profile, Role, RoleCodes
 from msh.toml import Place
 from msh.xml import canonical, parse
 
@@ -46,14 +47,16 @@ def read_profile(folder: Path | Traversable) -> Profile:
     if len({getattr(header, f.name) for f in fields(HeaderNames)}) != len(fields(HeaderNames)):
         names.problem("", "two header elements have one name")
     names.finish()
+    exchange = _key_exchange(place.table("key_exchange", optional=True), catalog)
     profile = Profile(
         name=place.text("name"),
         namespace=place.text("namespace"),
-        catalog=catalog,
+        catalog=replace(catalog, further=exchange.rows()),
         roles=_roles(place.table("roles"), catalog),
         prefix=place.name("prefix", default="scoi"),
         names=header,
         path=place.text("path", default="/sms"),
+        key_exchange=exchange,
         max_bytes=place.whole("max_bytes", default=1_048_576, least=1024, most=1 << 30),
     )
     if profile.namespace and not _is_namespace(profile.namespace):
@@ -66,6 +69,19 @@ def read_profile(folder: Path | Traversable) -> Profile:
     if place.problems:
         raise ConfigurationError(str(file), place.problems)
     return profile
+
+
+def _key_exchange(place: Place, catalog: Catalog) -> KeyExchange:
+    usual = KeyExchange()
+    names = [f.name for f in fields(KeyExchange)]
+    exchange = KeyExchange(*(place.text(name, default=getattr(usual, name)) for name in names))
+    codes = [*exchange.requests, *exchange.replies]
+    for name in names:
+        code = getattr(exchange, name)
+        if not is_identifier(code) or codes.count(code) > 1 or code in catalog.services:
+            place.problem(name, f"{code!r}: a service code that no other service has is wanted")
+    place.finish()
+    return exchange
 
 
 def _is_namespace(text: str) -> bool:

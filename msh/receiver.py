@@ -13,16 +13,21 @@ from msh.desk import HandlerFunction
 from msh.dispatcher import Dispatcher, Drafting
 from msh.envelope import Parsed, fault, parse, serialise
 from msh.errors import (
+    CannotProtect,
     MalformedMessage,
     MshError,
+    NoKey,
+    NotAuthentic,
     StoreError,
 )
 from msh.message import Message
 from msh.profile import Check
-from msh.protocol.checks import Judged, judge
+from msh.protocol.checks import Judged, Refusal, judge
 from msh.protocol.digest import message_digest
+from msh.protocol.rate import RateLimit
+from msh.protocol.source import admits, anyone_admits
 from msh.replying import reply_message
-from msh.security import Security
+from msh.security import Security, Verified
 from msh.store import (
     Conflict,
     InHand,
@@ -44,6 +49,9 @@ COME_BACK = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(milliseconds=100)
 #: Refusals of strangers are counted; one line per reason and this time goes to the log.
 STRANGER_LOG = timedelta(seconds=10)
+
+#: How many refusals a second one address is given before it is authenticated, and at once.
+STRANGER_RATE, STRANGER_BURST = 10, 50
 
 Late = Callable[[Parsed], Awaitable[bool]]
 
@@ -69,10 +77,12 @@ class Receiver:
         self._security = security
         self._clock = clock
         self._late = late
-        self._dispatcher = Dispatcher(agreements, store, clock, handlers, draft, queued)
+        self._dispatcher = Dispatcher(agreements, store, clock, handlers, draft, queued, security)
         #: Refusals given before authentication, by reason: counted, never stored.
         self.refused: Counter[str] = Counter()
         self._logged: dict[str, datetime] = {}
+        self._strangers = RateLimit(STRANGER_RATE, STRANGER_BURST)
+        self._sources = [agreement.source for agreement in agreements]
 
     # the way of a message in
 
@@ -81,18 +91,31 @@ class Receiver:
     ) -> transport.Acceptance:
         """The way of a message in: from bytes to the reply, or to why there is none now."""
         now = self._clock.now()
+        if self._sources and not anyone_admits(self._sources, peer.address, peer.certificate):
+            self._count("from an address or with a certificate of nobody's")
+            return transport.Forbidden()
         try:
             parsed = parse(wire, self._profiles)
         except MalformedMessage as error:
-            return self._unreadable(error.reason)
+            return self._unreadable(peer, error.reason)
         agreement = self._agreement_of(parsed)
         if agreement is None:
-            return self._stranger(parsed, now)
+            return self._stranger(peer, parsed, Check.RIGHT, "no agreement with these parties")
+        if not admits(agreement.source, peer.address, peer.certificate):
+            reason = "not from where this party's messages come from"
+            return self._stranger(peer, parsed, Check.RIGHT, reason)
         if parsed.profile.catalog.is_reply(parsed.message.service):
             return await self._take_late(parsed)
         try:
-            message = self._security(agreement).verify(parsed).message
-            return await self._decide(agreement, message, wire, now, stored)
+            verified = await self._security(agreement).verify(parsed)
+            return await self._decide(agreement, verified, parsed, peer, now, stored)
+        except NoKey as error:
+            return self._stranger(peer, parsed, Check.KEY, error.reason)
+        except NotAuthentic as error:
+            return self._stranger(peer, parsed, Check.MAC, error.reason)
+        except CannotProtect as error:
+            _log.error("cannot protect a reply to %s: %s", agreement.peer, error)
+            return transport.NotNow(COME_BACK)
         except StoreError as error:
             _log.error("cannot store a message of %s: %s", agreement.peer, error)
             return transport.NotNow(COME_BACK)
@@ -100,15 +123,19 @@ class Receiver:
     async def _decide(
         self,
         agreement: Agreement,
-        message: Message,
-        wire: bytes,
+        verified: Verified,
+        parsed: Parsed,
+        peer: transport.Peer,
         now: datetime,
         stored: Callable[[], None],
     ) -> transport.Acceptance:
         """Remember, then judge: the repeat check comes before all that may change with time."""
+        message, wire = verified.message, parsed.wire
         desk = self._dispatcher.desk(agreement.peer)
         refusal = judge(Judged(message, agreement, now))
-        handles = refusal is None and not self._dispatcher.stopping
+        # A retired key only recognises repeats: nothing new is taken under it.
+        takes = not verified.retired
+        handles = takes and refusal is None and not self._dispatcher.stopping
         starts = handles and desk.take()
         waits = handles and not starts and desk.reserve()
         digest = message_digest(message)
@@ -119,7 +146,7 @@ class Receiver:
                 wire,
                 now,
                 agreement.handling.lease,
-                admit=starts or waits or refusal is not None,
+                admit=starts or waits or (takes and refusal is not None),
                 begin=starts,
             )
         except BaseException:
@@ -129,17 +156,22 @@ class Receiver:
             # From here on it is counted among those that wait in `place`.
             if waits:
                 desk.cancel()
-            if starts and not isinstance(arrival, New):
+            runs = isinstance(arrival, New) and not arrival.suspended
+            if starts and not runs:
                 desk.leave()
         if isinstance(arrival, New):
             stored()
+            if arrival.suspended and refusal is None:
+                refusal = Refusal(Check.SUSPENDED, "suspended")
             self._dispatcher.begin(
-                desk, message, Work(arrival.claim, wire, now), refusal, placed=starts
+                desk, message, Work(arrival.claim, wire, now), refusal, placed=starts and runs
             )
             reception = arrival.claim.reception
         elif isinstance(arrival, InHand):
             stored()
             reception = arrival.reception
+        elif isinstance(arrival, Unknown) and verified.retired:
+            return self._stranger(peer, parsed, Check.KEY, "its key is retired")
         else:
             return await self._repeated(agreement, message, arrival)
         return await self._await_reply(agreement, message, digest, wire, reception, arrival)
@@ -198,7 +230,8 @@ class Receiver:
             case _:  # not stored, for want of room: the sender's schedule brings it again
                 return self._not_now(agreement)
         plain = reply_message(agreement, message, code, self._clock.now(), text=text)
-        return transport.Reply(self._security(agreement).protect(plain, agreement.profile).wire)
+        protected = await self._security(agreement).protect(plain, agreement.profile)
+        return transport.Reply(protected.wire)
 
     def _agreement_of(self, parsed: Parsed) -> Agreement | None:
         agreement = self._agreements.get(parsed.message.sender)
@@ -224,8 +257,10 @@ class Receiver:
 
     # strangers: counted, never stored
 
-    def _unreadable(self, reason: str) -> transport.Unreadable:
+    def _unreadable(self, peer: transport.Peer, reason: str) -> transport.Acceptance:
         self._count(reason)
+        if not self._strangers.allows(peer.address, self._clock.monotonic()):
+            return transport.Silence()
         agreement = next(iter(self._agreements), None)
         if agreement is None:
             return transport.Unreadable(fault(reason))
@@ -233,14 +268,20 @@ class Receiver:
             fault(reason, agreement.profile, agreement.own_codes[Check.FORMAT])
         )
 
-    def _stranger(self, parsed: Parsed, now: datetime) -> transport.Acceptance:
-        """No agreement with these parties: the refusal is unprotected and leaves no row."""
-        self._count("no agreement with these parties")
-        known = next(iter(self._agreements), None)
+    def _stranger(
+        self, peer: transport.Peer, parsed: Parsed, check: Check, reason: str
+    ) -> transport.Acceptance:
+        """Whoever is not authentic: the refusal leaves no row, and is never protected, so that
+        nobody can obtain one that another would believe.
+        """
+        known = self._agreement_of(parsed) or next(iter(self._agreements), None)
         if known is None or parsed.profile is not known.profile:
-            return self._unreadable("no agreement with these parties")
-        code = known.own_codes[Check.RIGHT]
-        reply = reply_message(known, parsed.message, code, now, text="no agreement with this party")
+            return self._unreadable(peer, reason)
+        self._count(reason)
+        if not self._strangers.allows(peer.address, self._clock.monotonic()):
+            return transport.Silence()
+        code = known.own_codes[check]
+        reply = reply_message(known, parsed.message, code, self._clock.now(), text=reason)
         return transport.Reply(serialise(reply, parsed.profile))
 
     def _count(self, reason: str) -> None:
@@ -259,7 +300,7 @@ class Receiver:
         if reply.form is not None and not security.retired(reply.key):
             return reply.form
         message = parse(reply.plain, self._profiles).message
-        protected = security.protect(message, agreement.profile)
+        protected = await security.protect(message, agreement.profile)
         return await self._store.keep_form(
             reply.reception, protected.key, protected.wire, over=reply.key
         )

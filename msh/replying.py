@@ -8,6 +8,7 @@ from msh.agreement import Agreement
 from msh.catalog import StatusCode
 from msh.ids import new_message_id
 from msh.message import Message
+from msh.protocol.digest import message_digest
 
 
 def reply_message(
@@ -21,7 +22,8 @@ def reply_message(
 ) -> Message:
     """The RS to ``request``: paired service, turned parties, status code and its official text.
 
-    ``text`` is the reason, shown behind the official text (TDCC PSP 9.2).
+    ``text`` is the reason, shown behind the official text (TDCC PSP 9.2). Where messages are
+    protected, the reply carries the digest of its request.
     """
     catalog = agreement.profile.catalog
     official = catalog.text_of(code)
@@ -34,5 +36,6 @@ def reply_message(
         body=body,
         ref_to=request.message_id,
         status=code,
+        ref_digest=message_digest(request) if agreement.protected else None,
         status_text=f"{official}: {text}" if text and official else text or official,
     )

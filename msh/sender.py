@@ -123,10 +123,10 @@ class Sender:
             ref_to=outgoing.ref_to,
         )
 
-    def compose(self, outgoing: Outgoing) -> bytes:
+    async def compose(self, outgoing: Outgoing) -> bytes:
         """The exact bytes that would leave now; nothing is stored or sent."""
         draft = self.draft(outgoing)
-        return self._courier.form(self._agreements[draft.receiver], draft, draft.body)
+        return await self._courier.form(self._agreements[draft.receiver], draft, draft.body)
 
     async def receipt(self, message_id: str) -> Receipt:
         """The receipt of a message queued earlier, also before a restart.
@@ -156,6 +156,11 @@ class Sender:
         return settlement
 
     # delivering
+
+    @property
+    def started(self) -> bool:
+        """Whether what is queued is delivered by itself."""
+        return self._courier.started
 
     def start(self) -> None:
         """Begin to deliver what is queued, for every agreement that has an endpoint."""
@@ -200,12 +205,14 @@ class Sender:
         agreement = self._agreements.get(parsed.message.sender)
         if agreement is None:
             return False
-        reply = self._security(agreement).verify(parsed).message
+        security = self._security(agreement)
+        reply = (await security.verify(parsed)).message
         now = self._clock.now()
         for delivery in await self._store.deliveries(message_id=reply.ref_to or ""):
             if delivery.sender != agreement.own:
                 continue
-            reason = unbound(delivery, reply, agreement)
+            digest = await self._digest_of(delivery) if security.active else None
+            reason = unbound(delivery, reply, agreement, digest)
             if reason is not None:
                 await self._store.ignore_reply(agreement.own, delivery.message_id, now, reason)
                 return False
@@ -216,6 +223,11 @@ class Sender:
                 self._settle(recorded, None)  # it may be another one than the reply that stands
             return recorded is not None
         return False
+
+    async def _digest_of(self, delivery: Delivery) -> bytes:
+        stored = await self._store.request_wire(delivery.id)
+        # Nothing was sent yet, or the content is gone since it ended: no reply can be bound to it.
+        return self._courier.digest_of(stored[1]) if stored and stored[1] else b""
 
     async def look_up(self, delivery: Delivery) -> Delivery:
         """The delivery as stored now."""

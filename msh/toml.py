@@ -60,6 +60,19 @@ class Place:
             return Place({}, self._at(key), self.problems, missing=True)
         return Place(value, self._at(key), self.problems)
 
+    def tables(self, key: str) -> list[Place]:
+        """A list of tables; empty if it is not given."""
+        value = self._take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.problem(key, f"must be a list of tables, each [[{self._at(key)}]]")
+            return []
+        return [
+            Place(item, f"{self._at(key)}[{number}]", self.problems)
+            for number, item in enumerate(value)
+        ]
+
     def text(self, key: str, *, default: str | None = None) -> str:
         """A string; required if there is no default."""
         value = self._take(key)
@@ -102,17 +115,20 @@ class Place:
     @overload
     def choice(self, key: str, choices: type[Choice]) -> Choice | None: ...
     @overload
+    def choice(self, key: str, choices: type[Choice], *, default: Choice) -> Choice: ...
+    @overload
     def choice(self, key: str, choices: Iterable[str]) -> str | None: ...
-    def choice(self, key: str, choices: Any) -> Any:
-        """One of ``choices``; required."""
+    def choice(self, key: str, choices: Any, *, default: Any = None) -> Any:
+        """One of ``choices``; required if there is no default."""
         value = self._take(key)
         allowed = ", ".join(f'"{choice}"' for choice in choices)
         if value is None:
-            self._wanted(key, f"one of {allowed}")
-            return None
+            if default is None:
+                self._wanted(key, f"one of {allowed}")
+            return default
         if value not in list(choices):
             self.problem(key, f"{_shown(value)} is not one of {allowed}")
-            return None
+            return default
         return choices(value) if isinstance(choices, type) else value
 
     def flag(self, key: str, *, default: bool) -> bool:

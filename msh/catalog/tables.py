@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import time
 from functools import lru_cache
 from importlib.resources.abc import Traversable
@@ -108,7 +108,10 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Catalog:
-    """All tables of one profile."""
+    """All tables of one profile.
+
+    ``further`` are services that are not published but needed, such as those of the key exchange.
+    """
 
     services: Mapping[str, ServiceRow]
     statuses: Mapping[str, StatusRow]
@@ -116,6 +119,7 @@ class Catalog:
     message_kinds: Mapping[str, MessageKindRow]
     funding: Mapping[str, FundingRow]
     hours: tuple[HoursRow, ...]
+    further: Mapping[str, ServiceRow] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path | Traversable) -> Catalog:
@@ -125,14 +129,18 @@ class Catalog:
         hours = tuple(tables.pop("hours"))
         return cls(hours=hours, **{name: _by_code(rows) for name, rows in tables.items()})
 
+    def service(self, code: str) -> ServiceRow | None:
+        """The service of this code, published or not."""
+        return self.services.get(code) or self.further.get(code)
+
     def reply_for(self, service: str) -> str | None:
         """The RS service that answers ``service``; None if it is no request."""
-        row = self.services.get(service)
+        row = self.service(service)
         return row.reply if row else None
 
     def request_for(self, reply: str) -> str | None:
         """The RQ service that ``reply`` answers; None if it is no reply."""
-        row = self.services.get(reply)
+        row = self.service(reply)
         return row.request if row else None
 
     def result_for(self, service: str) -> str | None:
@@ -188,13 +196,13 @@ def _row(place: str, row: Any, row_type: type[Any]) -> Any:
     if not isinstance(row, dict):
         raise CatalogError(f"{place}: must be an object")
     row = {"into" if name == "in" else name: value for name, value in row.items()}
-    known = {field.name: str(field.type) for field in fields(row_type)}
+    known = {one.name: str(one.type) for one in fields(row_type)}
     if unknown := sorted(set(row) - set(known)):
         wanted = ", ".join(_in_file(name) for name in known)
         raise CatalogError(f"{place}, field {unknown[0]}: unknown; a row has {wanted}")
-    for field in fields(row_type):
-        if field.default is MISSING and field.name not in row:
-            raise CatalogError(f"{place}, field {_in_file(field.name)}: missing")
+    for one in fields(row_type):
+        if one.default is MISSING and one.name not in row:
+            raise CatalogError(f"{place}, field {_in_file(one.name)}: missing")
     values = {}
     for name, value in row.items():
         read, wanted = _READ[known[name]]

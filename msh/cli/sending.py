@@ -65,7 +65,7 @@ def compose(
     from msh import MessageServiceHandler
 
     handler = MessageServiceHandler.from_config(configuration_of(ctx, config), listen=False)
-    wire = handler.compose(service, read_input(body), to=to, message_id=message_id)
+    wire = asyncio.run(handler.compose(service, read_input(body), to=to, message_id=message_id))
     typer.echo(wire, nl=False)
 
 
@@ -82,7 +82,7 @@ def check(
     from msh import MessageServiceHandler
 
     handler = MessageServiceHandler.from_config(configuration_of(ctx, config), listen=False)
-    examined = handler.examine(read_input(file))
+    examined = asyncio.run(handler.examine(read_input(file)))
     status = str(examined.status) if examined.status else None
     if as_json:
         print_json(

@@ -42,13 +42,16 @@ def in_time(judged: Judged) -> Refusal | None:
     if message.timestamp < judged.received - agreement.ids_kept:
         # An older first copy may have been here and been forgotten.
         return Refusal(Check.EXPIRED, "the timestamp is older than message ids are kept")
+    if message.timestamp > judged.received + agreement.clock_skew:
+        # It would outlive the time for which its id is kept.
+        return Refusal(Check.EXPIRED, "the timestamp is ahead of time")
     return None
 
 
 def known_service(judged: Judged) -> Refusal | None:
     """The service is one of the profile's request services (TDCC PSP 9.1)."""
     catalog = judged.agreement.profile.catalog
-    row = catalog.services.get(judged.message.service)
+    row = catalog.service(judged.message.service)
     if row is None or row.kind != "request":
         return Refusal(Check.SERVICE, "no such service")
     return None
@@ -56,7 +59,7 @@ def known_service(judged: Judged) -> Refusal | None:
 
 def may_use(judged: Judged) -> Refusal | None:
     """The sender may use the service."""
-    if judged.message.service not in judged.agreement.accepts:
+    if not judged.agreement.takes(judged.message.service):
         return Refusal(Check.RIGHT, "no right to use this service")
     return None
 
@@ -93,10 +96,13 @@ class Request(Protocol):
     def receiver(self) -> str: ...
 
 
-def unbound(request: Request, reply: Message, agreement: Agreement) -> str | None:
+def unbound(
+    request: Request, reply: Message, agreement: Agreement, digest: bytes | None = None
+) -> str | None:
     """Why ``reply`` is not the answer to ``request``, or None if it is.
 
-    RefToMsgId, the RQ/RS pairing and both parties must fit.
+    RefToMsgId, the RQ/RS pairing and both parties must fit; where replies are protected, so must
+    ``digest``, the request's own (`msh.protocol.digest.message_digest`).
     """
     if reply.ref_to != request.message_id:
         return "it refers to another message"
@@ -106,4 +112,6 @@ def unbound(request: Request, reply: Message, agreement: Agreement) -> str | Non
         return "its parties are not the request's"
     if reply.status is None:
         return "it has no status code"
+    if digest is not None and reply.ref_digest != digest:
+        return "it does not carry the digest of the request"
     return None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from msh.agreement import Agreement, Agreements
 from msh.catalog import StatusCode
 from msh.envelope import Parsed, parse
-from msh.errors import MalformedMessage
+from msh.errors import MalformedMessage, NoKey, NotAuthentic
 from msh.message import Message
 from msh.profile import Check
 from msh.protocol.checks import Judged, judge
 
 #: The message of an agreement, if it is authentic (see `msh.security.base.Security.verify`).
-Verify = Callable[[Agreement, Parsed], Message]
+Verify = Callable[[Agreement, Parsed], Awaitable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Examined:
     service: str | None = None
 
 
-def examine(wire: bytes, agreements: Agreements, verify: Verify, now: datetime) -> Examined:
+async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: datetime) -> Examined:
     """Judge ``wire`` as the receiving side of ``agreements`` would judge a new message at ``now``.
 
     In the order of the checks: size, parse, parties, protection, time to live, known service,
@@ -53,7 +53,11 @@ def examine(wire: bytes, agreements: Agreements, verify: Verify, now: datetime) 
     ):
         reason = f"no agreement with these parties ({claimed.sender} to {claimed.receiver})"
         return Examined(False, first.own_codes[Check.RIGHT], reason, *names)
-    message = verify(agreement, parsed)
+    try:
+        message = await verify(agreement, parsed)
+    except NotAuthentic as error:
+        check = Check.KEY if isinstance(error, NoKey) else Check.MAC
+        return Examined(False, agreement.own_codes[check], error.reason, *names)
     request = agreement.profile.catalog.request_for(message.service)
     if request is not None:
         return _reply(message, agreement, request)

@@ -20,6 +20,7 @@ class Step(StrEnum):
     ANSWER_REPEATED = "answer-repeated"
     ANSWER_DIFFERS = "answer-differs"
     ANSWER_IGNORED = "answer-ignored"
+    HELD = "held"
     GIVEN_UP = "given-up"
     RESOLVED = "resolved"
     RESEND_ASKED = "resend-asked"
@@ -34,6 +35,10 @@ class Step(StrEnum):
     SET_ASIDE = "set-aside"
     REPLAYED = "replayed"
     CONFLICT = "conflict"
+    # working keys, either way
+    KEY_OFFERED = "key-offered"
+    KEY_ACTIVATED = "key-activated"
+    KEY_VERIFIED = "key-verified"
 
 
 class Direction(StrEnum):

@@ -44,14 +44,21 @@ class Security(Protocol):
         """The most bytes that protecting adds to a message."""
         ...
 
-    def protect(self, message: Message, profile: Profile) -> Protected:
-        """The wire form of ``message``."""
+    async def protect(self, message: Message, profile: Profile) -> Protected:
+        """The wire form of ``message``, under the key to send with now.
+
+        Raises `CannotProtect` where there is no such key or certificate.
+        """
         ...
 
-    def verify(self, parsed: Parsed) -> Verified:
-        """The message, if it is authentic; else raises."""
+    async def verify(self, parsed: Parsed) -> Verified:
+        """The message, if it is authentic; else raises `NotAuthentic`, or `NoKey`."""
         ...
 
     def retired(self, key: str) -> bool:
         """Whether a form protected with ``key`` must not leave any more."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of threads."""
         ...

@@ -14,14 +14,17 @@ class Unprotected:
     active = False
     overhead = 0
 
-    def protect(self, message: Message, profile: Profile) -> Protected:
+    async def protect(self, message: Message, profile: Profile) -> Protected:
         """The plain wire form."""
         return Protected(serialise(message, profile))
 
-    def verify(self, parsed: Parsed) -> Verified:
+    async def verify(self, parsed: Parsed) -> Verified:
         """The message as its sender claims it."""
         return Verified(parsed.message)
 
     def retired(self, key: str) -> bool:
         """There is no key that could be retired."""
         return False
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""

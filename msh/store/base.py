@@ -25,7 +25,10 @@ from msh.store.records import (
     Outbounds,
     Purged,
     Reception,
+    StoredKey,
     StoredReply,
+    Suspension,
+    SuspensionKind,
     Work,
 )
 
@@ -68,6 +71,9 @@ class Store(Protocol):
         """Store ``message`` if its (sender, MsgId) is new, in one atomic insert; else say what is
         known of the first copy. ``begin`` also raises the run number, for a handler that starts
         at once; without ``admit`` nothing is inserted.
+
+        Where the sender or the service is suspended, a new message is stored, no run begins, and
+        the `New` says so.
         """
         ...
 
@@ -198,6 +204,14 @@ class Store(Protocol):
         """Journal a reply that is no answer (unbound, unprotected ...)."""
         ...
 
+    async def hold(self, outbound: Outbound, due: datetime, now: datetime, reason: str) -> None:
+        """Give a delivery back that cannot leave now; no attempt has begun. Raises `ClaimLost`.
+
+        Its schedule is as it was, but nobody gets it before ``due``. The first time in a row, the
+        journal says why.
+        """
+        ...
+
     async def give_up(self, outbound: Outbound, now: datetime) -> Delivery:
         """End a delivery whose schedule is over. Raises `ClaimLost`."""
         ...
@@ -210,6 +224,52 @@ class Store(Protocol):
 
     async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
         """Begin a new series of attempts, now. Raises `UnknownMessage` or `UsageError`."""
+        ...
+
+    # working keys
+
+    async def keys(self, peer: str | None = None) -> Sequence[StoredKey]:
+        """The working keys of an agreement, or of all, oldest offer first."""
+        ...
+
+    async def offer_key(self, key: StoredKey, message_id: str) -> StoredKey:
+        """Keep a new key as pending, once per (peer, id); returns what is kept.
+
+        A pending key that it overtakes becomes previous. ``message_id`` names the offer in the
+        journal; the moment is ``key.offered``.
+        """
+        ...
+
+    async def activate_key(self, peer: str, key: str, message_id: str, now: datetime) -> bool:
+        """Make a pending key the active one, and the active one previous.
+
+        True if it is active now; an active key stays as it is, a previous or unknown one does not
+        come back.
+        """
+        ...
+
+    async def key_verified(self, peer: str, key: str, message_id: str, now: datetime) -> None:
+        """A message verified under this key; the first time counts. A pending key is activated."""
+        ...
+
+    async def forget_keys(self, before: datetime) -> int:
+        """Remove previous keys under whose successor a message first verified before ``before``;
+        returns how many.
+        """
+        ...
+
+    # suspension
+
+    async def suspend(self, kind: SuspensionKind, name: str, now: datetime) -> bool:
+        """Refuse new messages of a party, or for a service; False if they were already."""
+        ...
+
+    async def resume(self, kind: SuspensionKind, name: str, now: datetime) -> bool:
+        """End a suspension; False if there was none."""
+        ...
+
+    async def suspensions(self) -> Sequence[Suspension]:
+        """What is suspended, oldest first."""
         ...
 
     # reading

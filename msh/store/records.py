@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from msh.catalog import StatusCode
-from msh.protocol import delivery, reception
+from msh.protocol import delivery, keys, reception
 
 Apply = Callable[[Any], object]
 
@@ -35,9 +36,10 @@ class StoredReply:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """The message is new, stored, and yours."""
+    """The message is new, stored, and yours; ``suspended``: to be refused as that."""
 
     claim: Claim
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,10 @@ class FirstAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply to be stored: status, wire bytes, and what commits together with them."""
+    """A reply to be stored: status, wire bytes, and what commits together with them.
+
+    ``form`` is the reply protected under ``key``, where that could be done beforehand.
+    """
 
     status: StatusCode
     wire: bytes
@@ -118,6 +123,8 @@ class Answer:
     set_aside: bool = False
     apply: Apply | None = None
     then: tuple[Draft, ...] = ()
+    form: bytes | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +209,42 @@ class Reception:
     status: StatusCode | None
     answered: datetime | None
     purged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey:
+    """A working key as stored: wrapped, never in the clear. ``ours``: this side offered it.
+
+    ``check_value`` shows which key it is without telling it. ``verified`` is when a message first
+    verified under it.
+    """
+
+    peer: str
+    id: str
+    algorithm: str
+    wrapped: bytes
+    check_value: str
+    ours: bool
+    state: keys.State
+    offered: datetime
+    activated: datetime | None = None
+    verified: datetime | None = None
+
+
+class SuspensionKind(StrEnum):
+    """What can be suspended."""
+
+    PARTY = "party"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A party whose messages, or a service whose requests, are refused for now."""
+
+    kind: SuspensionKind
+    name: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from msh.clock import Clock, SystemClock
 from msh.errors import Busy, ConfigurationError, NoAnswer, NotSent, Rejected
 from msh.transport.base import (
     Accept,
+    Forbidden,
     NotNow,
     Peer,
     Reply,
@@ -108,6 +109,8 @@ class NetworkTransport:
                 raise Busy("the other side asked to come back later")
             case Unreadable():
                 raise Rejected("refused as unreadable")
+            case Forbidden():
+                raise Rejected("refused: nobody may come from there")
             case Silence() | _:
                 raise NoAnswer("connection closed")
 

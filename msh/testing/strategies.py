@@ -80,6 +80,7 @@ def messages() -> st.SearchStrategy[Message]:
         expires=st.none() | moments(),
         status=st.none() | status_codes(),
         status_text=xml_texts(),
+        ref_digest=st.none() | st.binary(min_size=32, max_size=32),
     )
 
 

@@ -6,10 +6,12 @@ from msh.errors import ConfigurationError
 from msh.transport.base import (
     Accept,
     Acceptance,
+    Forbidden,
     NotNow,
     Peer,
     Reply,
     Response,
+    Settings,
     Silence,
     Taken,
     Transport,
@@ -19,10 +21,12 @@ from msh.transport.base import (
 __all__ = [
     "Accept",
     "Acceptance",
+    "Forbidden",
     "NotNow",
     "Peer",
     "Reply",
     "Response",
+    "Settings",
     "Silence",
     "Taken",
     "Transport",
@@ -31,10 +35,14 @@ __all__ = [
 ]
 
 
-def open_transport(scheme: str) -> Transport:
-    """The transport for URLs of ``scheme``. Raises `ConfigurationError` for an unknown one."""
+def open_transport(scheme: str, settings: Settings | None = None) -> Transport:
+    """The transport for URLs of ``scheme``.
+
+    Raises `ConfigurationError` for an unknown one, or if the files of ``settings.tls`` cannot be
+    used.
+    """
     if scheme in ("http", "https"):
         from msh.transport.http import HttpTransport
 
-        return HttpTransport()
+        return HttpTransport.of(scheme, settings or Settings())
     raise ConfigurationError(scheme, ["no transport for this scheme; there are: http, https"])

@@ -1,17 +1,19 @@
 """The receiver's acceptance as an ASGI application, for people who have a web framework.
 
 The same rules as the listener of msh decide, except for what an application cannot see: header
-deadlines, the number of connections and TLS are the host's.
+deadlines, the number of connections and TLS are the host's. Behind a proxy that ends TLS and is
+listed, the headers that it sets tell the client's address and certificate.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msh.protocol.source import Network
 from msh.transport import http_rules as rules
 from msh.transport.base import Accept, Peer
 from msh.transport.http_rules import Answer, ListenLimits
@@ -34,8 +36,14 @@ def asgi_app(
     path: str,
     ready: Callable[[], Awaitable[bool]],
     limits: ListenLimits | None = None,
+    proxies: Sequence[Network] = (),
 ) -> Application:
-    """An ASGI 3 application that takes messages at ``path`` and answers the health questions."""
+    """An ASGI 3 application that takes messages at ``path`` and answers the health questions.
+
+    Hosts in ``proxies`` are believed when they say who is behind them
+    (`msh.transport.http_rules.peer_behind`); the host server must not itself replace the client's
+    address by what a header says.
+    """
     bounds = limits or ListenLimits()
     in_hand: set[asyncio.Task[Any]] = set()
 
@@ -54,16 +62,23 @@ def asgi_app(
             return found
         headers: dict[str, list[str]] = {}
         for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-        refusal = rules.refuse_head(
-            scope["method"], asked, path, lambda name: headers.get(name, []), bounds
-        )
+            # As the listener of msh reads them: an issuer may be written in UTF-8.
+            text = value.decode("utf-8", "surrogateescape")
+            headers.setdefault(name.decode("latin-1").lower(), []).append(text)
+
+        def header(name: str) -> list[str]:
+            return headers.get(name, [])
+
+        refusal = rules.refuse_head(scope["method"], asked, path, header, bounds)
         if refusal is not None:
             return refusal
+        direct = Peer((scope.get("client") or ("",))[0])
+        peer = rules.peer_behind(direct, header, proxies)
+        if isinstance(peer, Answer):
+            return peer
         wire = await _body(receive, bounds)
         if isinstance(wire, Answer):
             return wire
-        peer = Peer((scope.get("client") or ("",))[0])
         # Shielded: what a request began outlives its connection.
         task = asyncio.ensure_future(accept(wire, peer, lambda: None))
         in_hand.add(task)

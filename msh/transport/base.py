@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
+
+from msh.protection import PeerCertificate
+from msh.transport.tls import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What transports are made with. ``proxies`` are trusted to say who is behind them."""
+
+    tls: Tls | None = None
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +33,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where bytes came from: an address for people, and the TLS certificate (DER) if there is."""
+    """Where bytes came from: the IP address, and what names the TLS certificate if there is one.
+
+    Behind a proxy that ends TLS and is trusted to say so, both are what the proxy says.
+    """
 
     address: str
-    certificate: bytes | None = None
+    certificate: PeerCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,12 @@ class Unreadable:
     fault: bytes
 
 
-Acceptance = Reply | Taken | NotNow | Silence | Unreadable
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Nobody may come from there (HTTP: 403); nothing was read."""
+
+
+Acceptance = Reply | Taken | NotNow | Silence | Unreadable | Forbidden
 
 
 class Accept(Protocol):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from msh.transport.base import Acceptance, NotNow, Reply, Taken, Unreadable
+from msh.protection import PeerCertificate
+from msh.protocol.source import Network, contains, read_address
+from msh.transport.base import Acceptance, Forbidden, NotNow, Peer, Reply, Taken, Unreadable
 
 XML = "text/xml; charset=utf-8"
 LIVE, READY = "/health/live", "/health/ready"
@@ -21,7 +23,8 @@ class ListenLimits:
     """How much, and how slowly, a peer may send. Sizes in bytes, times in seconds.
 
     A body must arrive within ``body_seconds``, and after ``grace_seconds`` at ``least_rate``
-    bytes a second or faster.
+    bytes a second or faster; one that is not complete when the listener is told to stop, within
+    ``stopping_seconds`` of that.
     """
 
     max_bytes: int = 1_048_576
@@ -29,6 +32,7 @@ class ListenLimits:
     body_seconds: float = 30.0
     grace_seconds: float = 5.0
     least_rate: float = 1024.0
+    stopping_seconds: float = 1.0
     connections: int = 1000
 
     def body_deadline(self, received: int) -> float:
@@ -50,6 +54,9 @@ class Answer:
 TOO_LARGE = Answer(413, close=True)
 TOO_SLOW = Answer(408, close=True)
 FAILED = Answer(500, close=True)
+#: A body that was cut because the listener stops: nothing of it was read.
+STOPPING = Answer(503, headers=(("Retry-After", "5"),), close=True)
+AMBIGUOUS = Answer(400, close=True)
 
 
 def refuse_head(
@@ -100,6 +107,30 @@ def _is_xml_type(value: str) -> bool:
     return all(charset in ("utf-8", "utf8") for charset in charsets)
 
 
+def peer_behind(
+    direct: Peer, header: Callable[[str], Sequence[str]], proxies: Sequence[Network]
+) -> Peer | Answer:
+    """Who sent a request: ``direct``, or, if that is one of ``proxies``, whom the headers name.
+
+    X-CIP is the client's IP address, X-CSN and X-ISR are its certificate's serial number and
+    issuer. From anybody else they mean nothing. What a proxy leaves out is unknown; it is never
+    taken from the proxy's own connection. Headers given twice, half a certificate, or an address
+    that is none are refused: a client may have written them, and the proxy passed them on.
+    """
+    if not proxies or not contains(proxies, direct.address):
+        return direct
+    given = []
+    for name in ("x-cip", "x-csn", "x-isr"):
+        values = header(name)
+        if len(values) > 1:
+            return AMBIGUOUS
+        given.append(values[0].strip() if values else "")
+    address, serial, issuer = given
+    if bool(serial) != bool(issuer) or (address and read_address(address) is None):
+        return AMBIGUOUS
+    return Peer(address, PeerCertificate(serial, issuer) if serial else None)
+
+
 def answer_to(acceptance: Acceptance) -> Answer | None:
     """The HTTP answer for what the receiver decided; None for silence."""
     match acceptance:
@@ -112,6 +143,8 @@ def answer_to(acceptance: Acceptance) -> Answer | None:
             return Answer(503, headers=(("Retry-After", str(seconds)),))
         case Unreadable(fault):
             return Answer(400, fault, XML)
+        case Forbidden():
+            return Answer(403, close=True)
         case _:
             return None
 

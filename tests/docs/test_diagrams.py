@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from msh.protocol import delivery, reception
+from msh.protocol import delivery, keys, reception
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "make_diagrams.py"
 
@@ -59,7 +59,8 @@ def test_a_changed_table_makes_its_page_stale(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("page", "protocol"), [("delivery.md", delivery), ("reception.md", reception)]
+    ("page", "protocol"),
+    [("delivery.md", delivery), ("reception.md", reception), ("keys.md", keys)],
 )
 def test_every_transition_is_drawn_and_tabled(page: str, protocol) -> None:
     text = make_diagrams.pages()[page]

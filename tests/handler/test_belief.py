@@ -10,6 +10,7 @@ import msh
 from msh.envelope import parse, serialise
 from msh.profiles import standard_profile
 from msh.testing.network import Fault
+from msh.transport.base import Peer
 from tests.handler.conftest import BODY
 
 PROFILES = {standard_profile().namespace: standard_profile()}
@@ -187,7 +188,7 @@ async def test_a_late_reply_is_recorded_after_giving_up(world):
     await world.clock.advance(600)
     assert (await receipt.delivery()).state == "in-doubt"
     answer = await world.post(platform, world.network.sent[0])
-    late = await business_receives(answer.wire, None, lambda: None)
+    late = await business_receives(answer.wire, Peer("memory"), lambda: None)
     assert type(late).__name__ == "Taken"
     assert (await receipt.delivery()).state == "answered"
     assert str((await receipt.reply()).status) == "PSPPM0000I"
@@ -196,7 +197,7 @@ async def test_a_late_reply_is_recorded_after_giving_up(world):
 async def post_reply(world, business, genuine: bytes, code: str):
     """Bring a reply with another status as a message of its own."""
     wire = replied(status=msh.StatusCode.parse(code))(genuine)
-    await business.accept(wire, None, lambda: None)
+    await business.accept(wire, Peer("memory"), lambda: None)
 
 
 async def test_the_first_reply_wins_and_a_differing_one_is_an_alarm(world):

@@ -25,6 +25,7 @@ from msh.protocol.checks import (
 
 NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+SKEW = timedelta(minutes=5)
 LAST = datetime.max.replace(tzinfo=UTC)
 FIRST = datetime.min.replace(tzinfo=UTC)
 AGREEMENT = Agreement(
@@ -85,18 +86,22 @@ def test_time_to_live_with_the_agreed_skew(expires: datetime | None, refused: bo
 @pytest.mark.parametrize(
     ("timestamp", "refused"),
     [
-        (LAST, False),
-        (NOW - timedelta(days=400), False),
-        (NOW - timedelta(days=400) - SECOND, True),
-        (FIRST, True),
+        (NOW - timedelta(days=400), ""),
+        (NOW - timedelta(days=400) - SECOND, "older than message ids are kept"),
+        (FIRST, "older than message ids are kept"),
+        (NOW + SKEW, ""),
+        (NOW + SKEW + SECOND, "ahead of time"),
+        (LAST, "ahead of time"),
     ],
 )
-def test_a_message_older_than_ids_are_kept_is_refused(timestamp: datetime, refused: bool) -> None:
+def test_a_timestamp_is_neither_older_than_ids_are_kept_nor_ahead(
+    timestamp: datetime, refused: str
+) -> None:
     refusal = in_time(judged(timestamp=timestamp))
-    assert (refusal is not None) == refused
+    assert (refusal is not None) == bool(refused)
     if refusal is not None:
         assert refusal.check is Check.EXPIRED
-        assert "older than message ids are kept" in refusal.reason
+        assert refused in refusal.reason
 
 
 @pytest.mark.parametrize("service", ["PS999", "ps810ftrq", "PS810FTRS", "PS811FTRRS", "KEYCHANGE"])

@@ -29,6 +29,7 @@ REFRESHABLE = {
     "expires": NOW,
     "status": StatusCode.parse("PSPPM0000I"),
     "status_text": "x",
+    "ref_digest": bytes(32),
 }
 CONTENT = {
     "service": "PS811FTRRQ",

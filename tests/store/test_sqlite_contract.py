@@ -54,3 +54,9 @@ class TestSqliteMemory(StoreContract):
         await store.open(notified)
         yield store
         await store.close()
+
+
+def test_no_suite_hides_a_test_of_another() -> None:
+    suites = [suite for suite in StoreContract.__mro__ if suite is not object]
+    names = [name for suite in suites for name in vars(suite) if name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))

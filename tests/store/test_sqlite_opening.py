@@ -71,7 +71,7 @@ async def test_what_commit_said_is_on_the_disk(writing: sqlite3.Connection) -> N
 async def test_a_new_file_is_marked_as_ours(store: SqliteStore, path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("PRAGMA application_id").fetchone() == (opening.APPLICATION_ID,)
-        assert other.execute("PRAGMA user_version").fetchone() == (1,)
+        assert other.execute("PRAGMA user_version").fetchone() == (len(opening._migrations()),)
 
 
 async def test_before_it_is_open_it_says_so(path: Path) -> None:
@@ -126,9 +126,13 @@ async def test_a_database_damaged_in_the_middle(path: Path) -> None:
     for number in range(200):
         await receive_new(store, f"M-{number}")
     await store.close()
-    page = 4096  # all but the first page, which has the schema, is overwritten
-    sound = contents(path)
-    write(path, sound[:page] + b"\xa5" * (len(sound) - page))
+    with closing(sqlite3.connect(path)) as other:
+        (page,) = other.execute("PRAGMA page_size").fetchone()
+        roots = other.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 0").fetchall()
+    damaged = bytearray(contents(path))
+    for (root,) in roots:  # the schema itself stays sound
+        damaged[(root - 1) * page : root * page] = b"\xa5" * page
+    write(path, bytes(damaged))
     store = await opened(path)
     with pytest.raises(StoreDamaged):
         await store.receptions()
@@ -156,7 +160,7 @@ async def test_a_newer_schema_is_refused_by_name(path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 1000")
     before = contents(path)
-    with pytest.raises(StoreTooNew, match=r"schema 1000, this one knows 1"):
+    with pytest.raises(StoreTooNew, match=r"schema 1000, this one knows \d+\)"):
         await opened(path)
     assert contents(path) == before
 

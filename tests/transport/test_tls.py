@@ -1,138 +1,316 @@
-"""TLS in the process: the peer's certificate, and handshakes that fail or stall."""
+"""TLS as configured, both ways: who is let in, what names a peer, handshakes that fail or stall."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
-from msh.errors import ConfigurationError, NoAnswer, NotSent
-from msh.testing.contracts.transport import Inbox, ready
+from msh.errors import ConfigurationError, NoAnswer, NotSent, TransportError
+from msh.testing.contracts.transport import Inbox, Parties, TransportContract, ready
+from msh.transport import Settings, open_transport
 from msh.transport.http import HttpTransport
+from msh.transport.tls import (
+    ClientCertificates,
+    Tls,
+    client_context,
+    peer_certificate,
+    server_context,
+)
+from tests.transport.certificates import HOUR, Identity, identity
 from tests.transport.conftest import TINY
 
 SOON = 5.0
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A key with a self-signed certificate for ``localhost``, in one PEM file."""
-
-    file: Path
-    der: bytes
-
-
-def identity(folder: Path, name: str) -> Identity:
-    """A new `Identity`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / f"{name}.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return Identity(file, certificate.public_bytes(serialization.Encoding.DER))
-
-
-def context(purpose: ssl.Purpose, own: Identity | None, trusted: Identity) -> ssl.SSLContext:
-    """Who we are, and whom we trust."""
-    made = ssl.create_default_context(purpose, cafile=str(trusted.file))
-    if own is not None:
-        made.load_cert_chain(own.file)
-    return made
+ASKED = [ClientCertificates.OPTIONAL, ClientCertificates.REQUIRED]
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    """The listener's identity."""
-    return identity(tmp_path_factory.mktemp("bank"), "bank")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Two authorities, and whom they issued certificates to."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = identity(folder, "authority", authority=True)
+    other = identity(folder, "other", authority=True)
+    return SimpleNamespace(
+        authority=authority,
+        other=other,
+        bank=identity(folder, "bank", authority),
+        platform=identity(folder, "platform", authority),
+        stranger=identity(folder, "stranger", other),
+        lapsed=identity(folder, "lapsed", authority, begins=-2 * HOUR, ends=-HOUR),
+        early=identity(folder, "early", authority, begins=HOUR, ends=2 * HOUR),
+        alone=identity(folder, "alone"),
+    )
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    """The sender's identity."""
-    return identity(tmp_path_factory.mktemp("platform"), "platform")
+def tls(
+    own: Identity | None,
+    trust: Identity | None,
+    asked: ClientCertificates = ClientCertificates.NONE,
+) -> Tls:
+    """The settings of one side."""
+    return Tls(
+        own.certificate if own else None,
+        own.key if own else None,
+        trust.certificate if trust else None,
+        asked,
+    )
+
+
+Listen = Callable[[Tls], Awaitable[tuple[str, Inbox]]]
+Send = Callable[[Tls | None], HttpTransport]
 
 
 @pytest.fixture
-async def listener(bank: Identity, platform: Identity) -> AsyncIterator[HttpTransport]:
-    """A transport to listen with, which trusts the platform, and asks for no certificate."""
-    tls = context(ssl.Purpose.CLIENT_AUTH, bank, platform)
-    tls.verify_mode = ssl.CERT_OPTIONAL
-    transport = HttpTransport(TINY, server_tls=tls)
-    yield transport
-    await transport.close()
+async def opened() -> AsyncIterator[Callable[[Tls | None], HttpTransport]]:
+    """Transports as a handler opens them, closed at the end."""
+    transports: list[HttpTransport] = []
+
+    def open_one(settings: Tls | None) -> HttpTransport:
+        transport = open_transport("https", Settings(settings))
+        assert isinstance(transport, HttpTransport)
+        transports.append(transport)
+        return transport
+
+    yield open_one
+    for transport in transports:
+        await transport.close()
 
 
-@pytest.mark.parametrize("own", [True, False])
-async def test_the_certificate_of_the_peer(
-    listener: HttpTransport, bank: Identity, platform: Identity, own: bool
+@pytest.fixture
+def listen(opened: Send) -> Listen:
+    """Starts a listener; gives its URL, and what it takes."""
+
+    async def listen(settings: Tls) -> tuple[str, Inbox]:
+        inbox = Inbox()
+        return await opened(settings).listen("https://localhost:0/sms", inbox, ready), inbox
+
+    return listen
+
+
+# who is let in
+
+
+@pytest.mark.parametrize("asked", ClientCertificates)
+async def test_a_certificate_of_the_authority_is_let_in_and_named(
+    listen: Listen, opened: Send, made: SimpleNamespace, asked: ClientCertificates
 ) -> None:
-    inbox = Inbox()
-    url = await listener.listen("https://localhost:0/sms", inbox, ready)
-    tls = context(ssl.Purpose.SERVER_AUTH, platform if own else None, bank)
-    sender = HttpTransport(client_tls=tls)
+    url, inbox = await listen(tls(made.bank, made.authority, asked))
+    sender = opened(tls(made.platform, made.authority))
     for wire in (b"<a/>", b"<b/>"):
         assert (await sender.exchange(url, wire, SOON)).wire == wire
-    assert [peer.certificate for peer in inbox.peers] == [platform.der if own else None] * 2
-    await sender.close()
+    named = None if asked is ClientCertificates.NONE else made.platform.named
+    assert [peer.certificate for peer in inbox.peers] == [named] * 2
+    assert {peer.address for peer in inbox.peers} <= {"127.0.0.1", "::1"}
 
 
-async def test_a_listener_that_is_not_trusted(listener: HttpTransport) -> None:
-    inbox = Inbox()
-    url = await listener.listen("https://localhost:0/sms", inbox, ready)
-    sender = HttpTransport()
-    with pytest.raises(NotSent):
-        await sender.exchange(url, b"<a/>", SOON)
+@pytest.mark.parametrize("who", ["stranger", "lapsed", "early", "alone"])
+@pytest.mark.parametrize("asked", ASKED)
+async def test_any_other_certificate_is_refused(
+    listen: Listen, opened: Send, made: SimpleNamespace, asked: ClientCertificates, who: str
+) -> None:
+    url, inbox = await listen(tls(made.bank, made.authority, asked))
+    with pytest.raises(TransportError):
+        await opened(tls(getattr(made, who), made.authority)).exchange(url, b"<a/>", SOON)
     assert inbox.wires == []
-    await sender.close()
+    # and nobody else is kept from it
+    sender = opened(tls(made.platform, made.authority))
+    assert (await sender.exchange(url, b"<b/>", SOON)).wire == b"<b/>"
 
 
-async def test_plain_http_to_a_tls_listener(listener: HttpTransport) -> None:
-    url = await listener.listen("https://localhost:0/sms", Inbox(), ready)
-    sender = HttpTransport()
+@pytest.mark.parametrize("asked", ClientCertificates)
+async def test_no_certificate(
+    listen: Listen, opened: Send, made: SimpleNamespace, asked: ClientCertificates
+) -> None:
+    url, inbox = await listen(tls(made.bank, made.authority, asked))
+    sender = opened(tls(None, made.authority))
+    if asked is ClientCertificates.REQUIRED:
+        with pytest.raises(TransportError):
+            await sender.exchange(url, b"<a/>", SOON)
+        assert inbox.wires == []
+    else:
+        assert (await sender.exchange(url, b"<a/>", SOON)).wire == b"<a/>"
+        assert inbox.peers[0].certificate is None
+
+
+async def test_a_single_certificate_can_be_trusted(
+    listen: Listen, opened: Send, made: SimpleNamespace
+) -> None:
+    url, _ = await listen(tls(made.bank, made.platform, ClientCertificates.REQUIRED))
+    assert await opened(tls(made.platform, made.bank)).exchange(url, b"<a/>", SOON)
+    with pytest.raises(TransportError):  # another one of the same authority
+        await opened(tls(made.bank, made.bank)).exchange(url, b"<a/>", SOON)
+
+
+@pytest.mark.parametrize("who", ["stranger", "lapsed", "early", "alone"])
+async def test_a_listener_that_is_not_trusted(
+    listen: Listen, opened: Send, made: SimpleNamespace, who: str
+) -> None:
+    url, inbox = await listen(tls(getattr(made, who), None))
+    with pytest.raises(NotSent):
+        await opened(tls(None, made.authority)).exchange(url, b"<a/>", SOON)
+    assert inbox.wires == []
+
+
+@pytest.mark.parametrize("trusting_nobody", [None, Tls()])
+async def test_without_trust_the_machine_decides(
+    listen: Listen, opened: Send, made: SimpleNamespace, trusting_nobody: Tls | None
+) -> None:
+    url, inbox = await listen(tls(made.bank, None))
+    with pytest.raises(NotSent):
+        await opened(trusting_nobody).exchange(url, b"<a/>", SOON)
+    assert inbox.wires == []
+
+
+async def test_a_certificate_for_another_host(
+    listen: Listen, opened: Send, made: SimpleNamespace
+) -> None:
+    url, _ = await listen(tls(made.bank, None))
+    sender = opened(tls(None, made.authority))
+    assert (await sender.exchange(url, b"<a/>", SOON)).wire == b"<a/>"
+    by_address = f"https://127.0.0.1:{urlsplit(url).port}/sms"
+    with pytest.raises(NotSent):
+        await sender.exchange(by_address, b"<a/>", SOON)
+
+
+async def test_versions_below_1_2_are_not_spoken(listen: Listen, made: SimpleNamespace) -> None:
+    url, _ = await listen(tls(made.bank, None))
+    port = urlsplit(url).port
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(made.authority.certificate)
+    old.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("localhost", port, ssl=old)
+    assert server_context(tls(made.bank, None)).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert client_context(tls(None, None)).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert client_context(tls(None, None)).check_hostname
+
+
+# what names a certificate
+
+
+def test_a_certificate_is_named_by_serial_and_issuer(made: SimpleNamespace) -> None:
+    named = peer_certificate(made.platform.x509.public_bytes(serialization.Encoding.DER))
+    assert named == made.platform.named
+    assert int(named.serial, 16) == made.platform.x509.serial_number
+    assert named.issuer == "CN=authority,O=款項\\, 收付,C=TW"
+    assert peer_certificate(b"") is None
+    assert peer_certificate(b"\x30\x03\x02\x01\x01") is None
+
+
+# handshakes that fail or stall
+
+
+async def test_plain_http_to_a_tls_listener(
+    listen: Listen, opened: Send, made: SimpleNamespace
+) -> None:
+    url, _ = await listen(tls(made.bank, None))
     with pytest.raises(NoAnswer):
-        await sender.exchange(url.replace("https", "http"), b"<a/>", SOON)
-    await sender.close()
+        await opened(None).exchange(url.replace("https", "http"), b"<a/>", SOON)
 
 
-async def test_a_handshake_that_stalls_is_closed(listener: HttpTransport) -> None:
-    url = await listener.listen("https://localhost:0/sms", Inbox(), ready)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    reader, writer = await asyncio.open_connection("localhost", urlsplit(url).port)
-    async with asyncio.timeout(SOON):
-        assert await reader.read() == b""
-    assert 0.1 < loop.time() - began < 2.0
-    writer.close()
+async def test_a_handshake_that_stalls_is_closed(made: SimpleNamespace) -> None:
+    listener = HttpTransport(TINY, server_tls=server_context(tls(made.bank, None)))
+    sender = HttpTransport(client_tls=client_context(tls(None, made.authority)))
+    try:
+        url = await listener.listen("https://localhost:0/sms", Inbox(), ready)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        stalled = [
+            await asyncio.open_connection("localhost", urlsplit(url).port) for _ in range(20)
+        ]
+        for number, (_, writer) in enumerate(stalled):
+            writer.write(b"\x16\x03\x01\x02\x00\x01"[: number % 7])  # a part of a client's hello
+        assert (await sender.exchange(url, b"<a/>", SOON)).wire == b"<a/>"
+        async with asyncio.timeout(SOON):
+            for reader, writer in stalled:
+                assert await reader.read() == b""
+                writer.close()
+        assert 0.1 < loop.time() - began < 2.0
+    finally:
+        await sender.close()
+        await listener.close()
 
 
-async def test_http_at_a_transport_with_a_certificate(listener: HttpTransport) -> None:
+# where it cannot work
+
+
+async def test_http_at_a_transport_with_a_certificate(made: SimpleNamespace) -> None:
+    listener = HttpTransport(server_tls=server_context(tls(made.bank, None)))
     with pytest.raises(ConfigurationError):
         await listener.listen("http://localhost:0/sms", Inbox(), ready)
+
+
+async def test_https_without_a_certificate(opened: Send, made: SimpleNamespace) -> None:
+    with pytest.raises(ConfigurationError, match="https needs a certificate"):
+        await opened(tls(None, made.authority)).listen("https://localhost:0/sms", Inbox(), ready)
+
+
+def test_every_file_at_fault_is_told(tmp_path: Path, made: SimpleNamespace) -> None:
+    def problems(settings: Tls) -> list[str]:
+        with pytest.raises(ConfigurationError) as caught:
+            server_context(settings)
+        return [problem.partition(": ")[0] for problem in caught.value.problems]
+
+    nothing, empty = tmp_path / "none.pem", tmp_path / "empty.pem"
+    empty.write_bytes(b"")
+    asked = ClientCertificates.OPTIONAL
+    assert problems(Tls(nothing, nothing, nothing)) == [
+        "tls.certificate",
+        "tls.key",
+        "tls.trust",
+    ]
+    assert problems(Tls(made.bank.certificate, made.platform.key)) == ["tls.key"]
+    assert problems(Tls(made.bank.certificate)) == ["tls.certificate"]
+    assert problems(Tls(made.bank.certificate, made.bank.key, empty)) == ["tls.trust"]
+    assert problems(Tls(made.bank.certificate, made.bank.key, None, asked)) == ["tls.trust"]
+    assert problems(Tls(None, made.bank.key)) == ["tls.certificate", "tls.key"]
+    assert problems(Tls()) == ["tls.certificate"]
+
+
+def test_an_encrypted_key_is_refused_and_nobody_asked_for_a_password(
+    tmp_path: Path, made: SimpleNamespace
+) -> None:
+    key = tmp_path / "encrypted.key"
+    key.write_bytes(
+        made.bank.secret.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"word"),
+        )
+    )
+    with pytest.raises(ConfigurationError, match="unencrypted private key"):
+        server_context(Tls(made.bank.certificate, key))
+
+
+def test_key_and_certificate_may_share_a_file(tmp_path: Path, made: SimpleNamespace) -> None:
+    both = tmp_path / "both.pem"
+    both.write_bytes(made.bank.key.read_bytes() + made.bank.certificate.read_bytes())
+    assert server_context(Tls(both))
+    assert client_context(Tls(both))
+
+
+class TestHttps(TransportContract):
+    """The contract of a transport, kept over TLS with certificates on both sides."""
+
+    @pytest.fixture
+    async def parties(self, made: SimpleNamespace, free_port: int) -> AsyncIterator[Parties]:
+        required = ClientCertificates.REQUIRED
+        listener = open_transport("https", Settings(tls(made.bank, made.authority, required)))
+        sender = open_transport("https", Settings(tls(made.platform, made.authority)))
+        nobody = f"https://localhost:{free_port}/sms"
+        yield Parties(
+            sender, listener, "https://localhost:0/sms", nobody, certificate=made.platform.named
+        )
+        await sender.close()
+        await listener.close()

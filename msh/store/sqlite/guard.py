@@ -18,6 +18,8 @@ _OURS = frozenset(
         "delivery_request",
         "delivery_reply",
         "attempt",
+        "working_key",
+        "suspension",
         "journal",
         "sqlite_sequence",
     }

@@ -28,6 +28,7 @@ from msh.store.records import (
 from msh.store.sqlite.guard import run_guarded
 from msh.store.sqlite.opening import claim_lost
 from msh.store.sqlite.outbound import enqueue
+from msh.store.sqlite.suspension import suspended
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
 
@@ -59,6 +60,8 @@ def receive(
 ) -> Arrival:
     """The atomic insert keyed (sender, MsgId); the pure decision where it is taken."""
     if admit:
+        refused = suspended(tx, message.sender, message.service)
+        begin = begin and not refused
         state, runs = (State.RUNNING, 1) if begin else (State.CLAIMED, 0)
         cursor = tx.execute(
             "INSERT INTO reception (sender, msg_id, receiver, service, ref_to, digest,"
@@ -89,7 +92,7 @@ def receive(
             if begin:
                 details["run"] = 1
             _journal(tx, now, Step.RECEIVED, message, **details)
-            return New(Claim(reception, 1, runs))
+            return New(Claim(reception, 1, runs), refused)
     return _repeated(tx, message, digest, now)
 
 
@@ -165,7 +168,10 @@ def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime)
 
 
 def _answered(tx: Transaction, row: _Row, reply: Answer, now: datetime) -> StoredReply:
-    tx.execute("INSERT INTO reception_reply (reception, plain) VALUES (?, ?)", (row.id, reply.wire))
+    tx.execute(
+        "INSERT INTO reception_reply (reception, plain, form, key) VALUES (?, ?, ?, ?)",
+        (row.id, reply.wire, reply.form, reply.key),
+    )
     for draft in reply.then:
         enqueue(tx, draft, now)
     if reply.apply is not None:
@@ -175,7 +181,7 @@ def _answered(tx: Transaction, row: _Row, reply: Answer, now: datetime) -> Store
         details["reason"] = reply.reason
     kind = Step.SET_ASIDE if reply.set_aside else Step.REFUSED if reply.refused else Step.REPLIED
     _journal_row(tx, now, kind, row, **details)
-    return StoredReply(row.id, reply.status, reply.wire)
+    return StoredReply(row.id, reply.status, reply.wire, reply.form, reply.key)
 
 
 def release(tx: Transaction, claim: Claim, due: datetime, now: datetime, reason: str) -> None:

@@ -21,7 +21,8 @@ from msh.store.sqlite.writer import Transaction
 
 COLUMNS = (
     "id, msg_id, service, sender, receiver, ref_to, caller_key, state, queued, size, due, attempts,"
-    " tries, copies, series_began, status, settled, resolved_by, purged, token, last, digest"
+    " tries, copies, series_began, status, settled, resolved_by, purged, token, last, digest,"
+    " on_hold"
 )
 _NAMES = tuple(COLUMNS.replace(" ", "").split(","))
 
@@ -229,7 +230,7 @@ def begin(
     tx.execute(
         "UPDATE delivery SET state = ?, due = ?, last = ?, lease = ?, attempts = ?,"
         " tries = tries + 1, copies = copies + 1, series_began = coalesce(series_began, ?),"
-        " size = ? WHERE id = ?",
+        " size = ?, on_hold = 0 WHERE id = ?",
         (
             state,
             to_micros(due),
@@ -242,6 +243,17 @@ def begin(
         ),
     )
     _begin_attempt(tx, row, number, now, wire)
+
+
+def hold(tx: Transaction, outbound: Outbound, due: datetime, now: datetime, reason: str) -> None:
+    """The claim's end without an attempt. It is due later; nothing else of its schedule moves."""
+    row = held(tx, outbound, State.QUEUED, State.WAITING)
+    tx.execute(
+        "UPDATE delivery SET due = ?, lease = NULL, on_hold = 1, token = token + 1 WHERE id = ?",
+        (to_micros(due), row["id"]),
+    )
+    if not row["on_hold"]:
+        journal(tx, now, Step.HELD, row, reason=reason)
 
 
 def record_failure(

@@ -31,10 +31,22 @@ from msh.store.records import (
     Outbounds,
     Purged,
     Reception,
+    StoredKey,
     StoredReply,
+    Suspension,
+    SuspensionKind,
     Work,
 )
-from msh.store.sqlite import inbound, opening, outbound, purging, reading, replies
+from msh.store.sqlite import (
+    inbound,
+    keys,
+    opening,
+    outbound,
+    purging,
+    reading,
+    replies,
+    suspension,
+)
 from msh.store.sqlite.guard import StoreConnection
 from msh.store.sqlite.writer import Transaction, Writer
 
@@ -232,6 +244,10 @@ class SqliteStore:
         """See `msh.store.Store.ignore_reply`."""
         await self._write(replies.ignore_reply, sender, message_id, now, reason)
 
+    async def hold(self, outbound_: Outbound, due: datetime, now: datetime, reason: str) -> None:
+        """See `msh.store.Store.hold`."""
+        await self._write(outbound.hold, outbound_, due, now, reason)
+
     async def give_up(self, outbound_: Outbound, now: datetime) -> Delivery:
         """See `msh.store.Store.give_up`."""
         return await self._write(replies.give_up, outbound_, now)
@@ -245,6 +261,42 @@ class SqliteStore:
     async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
         """See `msh.store.Store.resend`."""
         return await self._write(replies.resend, sender, message_id, now)
+
+    # working keys
+
+    async def keys(self, peer: str | None = None) -> Sequence[StoredKey]:
+        """See `msh.store.Store.keys`."""
+        return await self._read(keys.keys, peer)
+
+    async def offer_key(self, key: StoredKey, message_id: str) -> StoredKey:
+        """See `msh.store.Store.offer_key`."""
+        return await self._write(keys.offer_key, key, message_id)
+
+    async def activate_key(self, peer: str, key: str, message_id: str, now: datetime) -> bool:
+        """See `msh.store.Store.activate_key`."""
+        return await self._write(keys.activate_key, peer, key, message_id, now)
+
+    async def key_verified(self, peer: str, key: str, message_id: str, now: datetime) -> None:
+        """See `msh.store.Store.key_verified`."""
+        await self._write(keys.key_verified, peer, key, message_id, now)
+
+    async def forget_keys(self, before: datetime) -> int:
+        """See `msh.store.Store.forget_keys`."""
+        return await self._write(keys.forget_keys, before)
+
+    # suspension
+
+    async def suspend(self, kind: SuspensionKind, name: str, now: datetime) -> bool:
+        """See `msh.store.Store.suspend`."""
+        return await self._write(suspension.suspend, kind, name, now)
+
+    async def resume(self, kind: SuspensionKind, name: str, now: datetime) -> bool:
+        """See `msh.store.Store.resume`."""
+        return await self._write(suspension.resume, kind, name, now)
+
+    async def suspensions(self) -> Sequence[Suspension]:
+        """See `msh.store.Store.suspensions`."""
+        return await self._read(suspension.suspensions)
 
     # reading
 

@@ -8,10 +8,21 @@ from datetime import UTC, datetime, timedelta
 from msh.catalog import StatusCode
 from msh.message import Message
 from msh.profile import Check, RoleCodes
-from msh.protocol import delivery, reception
+from msh.protocol import delivery, keys, reception
 from msh.protocol.digest import content_digest, message_digest
 from msh.protocol.journal import Entry, Step
-from msh.store import Answer, Arrival, Claim, Delivery, Draft, New, Outbound, Reception, Store
+from msh.store import (
+    Answer,
+    Arrival,
+    Claim,
+    Delivery,
+    Draft,
+    New,
+    Outbound,
+    Reception,
+    Store,
+    StoredKey,
+)
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -279,6 +290,25 @@ async def the_delivery(store: Store, message_id: str = "D-1") -> Delivery:
     return found
 
 
+# working keys
+
+
+def offered_key(
+    name: str = "K-1", *, peer: str = PEER, ours: bool = True, offered: datetime = NOW
+) -> StoredKey:
+    """A new working key, wrapped."""
+    return StoredKey(
+        peer=peer,
+        id=name,
+        algorithm="hmac-sha256",
+        wrapped=f"wrapped {name}".encode(),
+        check_value="C0FFEE",
+        ours=ours,
+        state=keys.State.PENDING,
+        offered=offered,
+    )
+
+
 # what is on record
 
 
@@ -299,6 +329,8 @@ async def everything(store: Store) -> tuple[object, ...]:
         [await store.delivery_reply(one.id) for one in deliveries],
         [await store.reply_of(one.id) for one in receptions],
         await store.journal(),
+        await store.keys(),
+        await store.suspensions(),
     )
 
 

@@ -26,10 +26,15 @@ import pytest
 
 from msh.testing.contracts.samples import Notified
 from msh.testing.contracts.store_answers import AnswerContract, FormContract
-from msh.testing.contracts.store_attempts import AttemptContract, DueContract
+from msh.testing.contracts.store_attempts import AttemptContract, DueContract, HoldContract
 from msh.testing.contracts.store_claims import ClaimContract, ParkedContract, TakeOverContract
 from msh.testing.contracts.store_inbound import ReceiveContract
 from msh.testing.contracts.store_kept import CloseContract, DurableContract, SharedContract
+from msh.testing.contracts.store_keys import (
+    ActivateContract,
+    ForgetContract,
+    OfferContract,
+)
 from msh.testing.contracts.store_purge import PurgeContract
 from msh.testing.contracts.store_queue import EnqueueContract
 from msh.testing.contracts.store_reading import JournalContract, ReadingContract
@@ -39,6 +44,7 @@ from msh.testing.contracts.store_replies import (
     ResendContract,
     ResultContract,
 )
+from msh.testing.contracts.store_suspension import SuspensionContract
 
 
 class StoreContract(
@@ -51,10 +57,15 @@ class StoreContract(
     EnqueueContract,
     DueContract,
     AttemptContract,
+    HoldContract,
     ReplyContract,
     GiveUpContract,
     ResultContract,
     ResendContract,
+    OfferContract,
+    ActivateContract,
+    ForgetContract,
+    SuspensionContract,
     ReadingContract,
     JournalContract,
     PurgeContract,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from msh.errors import ClaimLost
 from msh.protocol.delivery import State
-from msh.protocol.journal import Step
+from msh.protocol.journal import Direction, Step
 from msh.store import Outbound, Store
 from msh.testing.contracts.samples import (
     DUE,
@@ -18,6 +19,7 @@ from msh.testing.contracts.samples import (
     MUCH_LATER,
     NOW,
     OTHER,
+    OWN,
     PEER,
     after,
     begin,
@@ -38,7 +40,10 @@ USES: dict[str, Use] = {
     ),
     "record_failure": lambda store, outbound: fail(store, outbound, NOW, sent=False),
     "give_up": lambda store, outbound: store.give_up(outbound, NOW),
+    "hold": lambda store, outbound: store.hold(outbound, DUE, NOW, "no key"),
 }
+#: Those that want a claim under which no attempt has begun.
+BEFORE = (USES["begin"], USES["hold"])
 every_use = pytest.mark.parametrize("use", USES.values(), ids=USES)
 
 
@@ -67,7 +72,7 @@ class DueContract:
         names = [[one.delivery.message_id for one in outbounds.work] for outbounds in found]
         assert names == [["D-1", "D-2"], ["D-3"], []]
 
-    async def test_never_more_than_the_limit(self, store: Store) -> None:
+    async def test_never_more_deliveries_than_the_limit(self, store: Store) -> None:
         await store.enqueue(draft("D-1"), NOW)
         assert (await store.claim(PEER, NOW, LEASE, 0)).work == ()
 
@@ -267,7 +272,7 @@ class AttemptContract:
     @every_use
     async def test_a_claim_given_to_another_is_lost(self, store: Store, use: Use) -> None:
         await store.enqueue(draft("D-1"), NOW)
-        stale = await (claim_one(store) if use is USES["begin"] else begin(store, last=True))
+        stale = await (claim_one(store) if use in BEFORE else begin(store, last=True))
         await claim_one(store, DUE)
         before = await everything(store)
         with pytest.raises(ClaimLost):
@@ -296,3 +301,97 @@ class AttemptContract:
         assert sum(isinstance(one, ClaimLost) for one in results) == 9
         assert (await the_delivery(store)).attempts == 1
         assert await steps(store) == [Step.QUEUED, Step.ATTEMPT_BEGUN]
+
+
+class HoldContract:
+    """`Store.hold`: what cannot leave now comes back later, as if it had not been claimed."""
+
+    async def test_what_is_held_is_nobodys_until_it_is_due(self, store: Store) -> None:
+        delivery, _ = await store.enqueue(draft("D-1", key="k"), NOW)
+        await store.hold(await claim_one(store, after(1)), after(10), after(2), "no key")
+        assert await the_delivery(store) == replace(delivery, due=after(10))
+        assert await store.request_wire(delivery.id) == (b"<pay/>", None)
+        just_before = await store.claim(PEER, after(10) - timedelta(microseconds=1), LEASE, 9)
+        assert (just_before.work, just_before.next_due) == ((), after(10))
+        again = await claim_one(store, after(10))
+        assert (again.body, again.wire, again.last) == (b"<pay/>", None, False)
+
+    async def test_the_journal_says_why(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        await store.hold(await claim_one(store), after(10), after(2), "no key was exchanged")
+        assert await steps(store) == [Step.QUEUED, Step.HELD]
+        entry = (await store.journal())[-1]
+        assert (entry.at, entry.direction) == (after(2), Direction.OUTBOUND)
+        assert (entry.message_id, entry.peer, entry.service) == ("D-1", PEER, "PS810FTRQ")
+        assert entry.details == {"reason": "no key was exchanged"}
+
+    async def test_only_the_first_time_in_a_row(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        for number in range(4):
+            outbound = await claim_one(store, after(10 * number))
+            await store.hold(outbound, after(10 * number + 10), after(10 * number), "no key")
+            await store.ignore_reply(OWN, "D-1", after(10 * number), "nobody asked")
+        assert (await steps(store)).count(Step.HELD) == 1
+        await fail(store, await begin(store, after(40), due=after(130)), after(70), sent=True)
+        for number in range(2):
+            outbound = await claim_one(store, after(130 + number))
+            await store.hold(outbound, after(131 + number), after(130 + number), "no key")
+        found = [step for step in await steps(store) if step is not Step.ANSWER_IGNORED]
+        assert found == [
+            Step.QUEUED,
+            Step.HELD,
+            Step.ATTEMPT_BEGUN,
+            Step.ATTEMPT_FAILED,
+            Step.HELD,
+        ]
+
+    async def test_each_delivery_has_a_row_of_its_own(self, store: Store) -> None:
+        for name in ("D-1", "D-2"):
+            await store.enqueue(draft(name), NOW)
+        for outbound in (await store.claim(PEER, NOW, LEASE, 9)).work:
+            await store.hold(outbound, DUE, NOW, "no key")
+        assert (await steps(store)).count(Step.HELD) == 2
+
+    async def test_its_schedule_is_as_it_was(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        await fail(store, await begin(store, last=True), after(30), sent=True)
+        before = await the_delivery(store)
+        attempts = await store.attempts(before.id)
+        await store.hold(await claim_one(store, DUE), after(200), DUE, "no certificate")
+        held = await the_delivery(store)
+        assert held == replace(before, due=after(200))
+        assert (held.state, held.attempts, held.tries, held.copies) == (State.WAITING, 1, 1, 1)
+        assert await store.attempts(held.id) == attempts
+        assert (await claim_one(store, after(200))).last
+
+    async def test_a_claim_given_back_is_lost(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        outbound = await claim_one(store)
+        await store.hold(outbound, NOW, NOW, "no key")
+        before = await everything(store)
+        for use in BEFORE:
+            with pytest.raises(ClaimLost):
+                await use(store, outbound)
+        assert await everything(store) == before
+
+    async def test_an_attempt_that_began_cannot_be_held(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        outbound = await begin(store)
+        before = await everything(store)
+        with pytest.raises(ClaimLost):
+            await store.hold(outbound, DUE, NOW, "no key")
+        assert await everything(store) == before
+        await fail(store, outbound, NOW, sent=True)
+
+    async def test_what_an_operator_has_resent_is_due_at_once(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        await fail(store, await begin(store), after(30), sent=True)
+        await store.hold(await claim_one(store, DUE), MUCH_LATER, DUE, "no certificate")
+        await store.resend(OWN, "D-1", after(100))
+        assert (await claim_one(store, after(100))).delivery.tries == 0
+
+    async def test_a_result_ends_it(self, store: Store) -> None:
+        await store.enqueue(draft("D-1"), NOW)
+        await store.hold(await claim_one(store), DUE, NOW, "no key")
+        assert await store.resolve(OWN, "D-1", PEER, "PS811-1", NOW)
+        assert (await store.claim(PEER, DUE, LEASE, 9)).work == ()

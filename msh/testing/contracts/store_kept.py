@@ -10,7 +10,8 @@ import pytest
 from msh.errors import ClaimLost, StoreClosed
 from msh.protocol import delivery, reception
 from msh.protocol.journal import Step
-from msh.store import Claim, InHand, New, Outbound, Resend, Store
+from msh.protocol.keys import State as KeyState
+from msh.store import Claim, InHand, New, Outbound, Resend, Store, SuspensionKind
 from msh.testing.contracts.samples import (
     DONE,
     DUE,
@@ -29,6 +30,7 @@ from msh.testing.contracts.samples import (
     draft,
     everything,
     fail,
+    offered_key,
     receive_new,
     reception_in,
     replied,
@@ -74,6 +76,15 @@ def _calls(claim: Claim, outbound: Outbound) -> dict[str, Callable[[Store], Awai
         "give_up": lambda s: s.give_up(outbound, NOW),
         "resolve": lambda s: s.resolve(OWN, "D-1", PEER, "", NOW),
         "resend": lambda s: s.resend(OWN, "D-1", NOW),
+        "hold": lambda s: s.hold(outbound, DUE, NOW, ""),
+        "keys": lambda s: s.keys(),
+        "offer_key": lambda s: s.offer_key(offered_key(), ""),
+        "activate_key": lambda s: s.activate_key(PEER, "K-1", "", NOW),
+        "key_verified": lambda s: s.key_verified(PEER, "K-1", "", NOW),
+        "forget_keys": lambda s: s.forget_keys(NOW),
+        "suspend": lambda s: s.suspend(SuspensionKind.PARTY, PEER, NOW),
+        "resume": lambda s: s.resume(SuspensionKind.PARTY, PEER, NOW),
+        "suspensions": lambda s: s.suspensions(),
         "delivery": lambda s: s.delivery(1),
         "request_wire": lambda s: s.request_wire(1),
         "delivery_reply": lambda s: s.delivery_reply(1),
@@ -123,6 +134,11 @@ class DurableContract:
             if each is not delivery.State.QUEUED:
                 await delivery_in(store, each, message_id=f"D-{each}")
         await store.enqueue(draft("D-queued", key="k"), NOW)
+        for name, seconds in (("K-1", 1), ("K-2", 2), ("K-3", 3)):
+            await store.offer_key(offered_key(name, offered=after(seconds)), f"offer-{name}")
+            if name != "K-3":
+                await store.key_verified(PEER, name, "M-9", after(seconds))
+        await store.suspend(SuspensionKind.PARTY, PEER, after(4))
         before = await everything(store)
         again = await reopen()
         assert await everything(again) == before
@@ -220,6 +236,40 @@ class SharedContract:
         arrival = await arrive(store, request())
         assert isinstance(arrival, Resend)
         assert arrival.reply.plain == b"<second/>"
+
+    async def test_a_suspension_is_effective_on_every_node(
+        self, store: Store, second: Store
+    ) -> None:
+        await store.suspend(SuspensionKind.PARTY, PEER, NOW)
+        refused = await arrive(second, request("M-1"), begin=True)
+        await second.resume(SuspensionKind.PARTY, PEER, NOW)
+        admitted = await arrive(store, request("M-2"), begin=True)
+        assert isinstance(refused, New)
+        assert isinstance(admitted, New)
+        assert [refused.suspended, admitted.suspended] == [True, False]
+
+    async def test_a_hold_is_told_once_among_nodes(self, store: Store, second: Store) -> None:
+        await store.enqueue(draft(), NOW)
+        for number, node in enumerate((store, second, store)):
+            await node.hold(await claim_one(node, after(number)), after(number + 1), NOW, "no key")
+        assert (await steps(store)).count(Step.HELD) == 1
+
+    async def test_of_keys_offered_and_activated_on_two_nodes_one_is_active(
+        self, store: Store, second: Store
+    ) -> None:
+        nodes = [store, second] * 10
+        offers = [offered_key(f"K-{number}", offered=after(number)) for number in range(20)]
+        pairs = list(zip(nodes, offers, strict=True))
+        await asyncio.gather(*(node.offer_key(key, "offer") for node, key in pairs))
+        done = await asyncio.gather(
+            *(node.activate_key(PEER, key.id, "proof", after(30)) for node, key in pairs)
+        )
+        (active,) = [key for key in await second.keys() if key.state is KeyState.ACTIVE]
+        assert [key.id for key, is_active in zip(offers, done, strict=True) if is_active] == [
+            active.id
+        ]
+        assert await store.keys() == await second.keys()
+        assert len(await store.keys()) == 20
 
     async def test_what_one_wrote_the_other_reads(self, store: Store, second: Store) -> None:
         await delivery_in(store, delivery.State.ANSWERED)

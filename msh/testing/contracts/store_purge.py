@@ -108,7 +108,7 @@ class PurgeContract:
         assert await purge(store, MUCH_LATER, NOW) == Purged(2, 0)
         await arrive(store, request(), MUCH_LATER)
         assert await purge(store, MUCH_LATER, NOW + MOMENT) == Purged(0, 2)
-        assert await everything(store) == ([], [], [], [], [], [], [])
+        assert await everything(store) == ([], [], [], [], [], [], [], [], [])
         assert isinstance(await arrive(store, request()), New)
         _, created = await store.enqueue(draft("D-1"), NOW)
         assert created
@@ -121,7 +121,7 @@ class PurgeContract:
         assert (stored.state, stored.status) == (delivery.State.ANSWERED, status(DONE))
         assert await store.delivery_reply(before.id) is None
         assert await purge(store, MUCH_LATER + MOMENT, MUCH_LATER + MOMENT) == Purged(0, 1)
-        assert await everything(store) == ([], [], [], [], [], [], [])
+        assert await everything(store) == ([], [], [], [], [], [], [], [], [])
 
     async def test_a_large_purge_reports_its_steps(self, store: Store) -> None:
         claims = await asyncio.gather(*(receive_new(store, f"M-{n}") for n in range(1200)))

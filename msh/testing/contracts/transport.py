@@ -28,9 +28,11 @@ from typing import Any, ClassVar
 import pytest
 
 from msh.errors import Busy, NoAnswer, NotSent, Rejected, UsageError
+from msh.protection import PeerCertificate
 from msh.transport.base import (
     Accept,
     Acceptance,
+    Forbidden,
     NotNow,
     Peer,
     Reply,
@@ -60,12 +62,16 @@ WIRES["largest"] = WIRES["largest"][:LARGEST]
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Two transports, where the second can listen, and where nobody does."""
+    """Two transports, where the second can listen, and where nobody does.
+
+    ``certificate`` names the sender's, if the listener sees one.
+    """
 
     sender: Transport
     listener: Transport
     listen_at: str
     nobody_at: str
+    certificate: PeerCertificate | None = None
 
 
 class Inbox:
@@ -154,7 +160,7 @@ class TransportContract:
         inbox = Inbox()
         await parties.sender.exchange(await listening(parties, inbox), b"<a/>", SOON)
         assert inbox.peers[0].address
-        assert inbox.peers[0].certificate is None
+        assert inbox.peers[0].certificate == parties.certificate
 
     async def test_exchanges_at_once_do_not_mix(self, parties: Parties) -> None:
         endpoint = await listening(parties, Inbox(lambda wire: Reply(b"to " + wire)))

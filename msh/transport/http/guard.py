@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from msh.transport.base import Peer
 from msh.transport.http_rules import ListenLimits
+from msh.transport.tls import peer_certificate
 
 
 class HeadGuard(asyncio.Protocol):
@@ -36,13 +37,15 @@ class HeadGuard(asyncio.Protocol):
 
     @property
     def peer(self) -> Peer:
-        """Who is at the other end; asked of the socket once per connection."""
+        """Who is at the other end, asked of the socket once per connection."""
         if self._peer is None:
             assert self._transport is not None
             address = self._transport.get_extra_info("peername")
             tls = self._transport.get_extra_info("ssl_object")
-            certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-            self._peer = Peer(str(address[0]) if address else "", certificate)
+            der = tls.getpeercert(binary_form=True) if tls is not None else None
+            self._peer = Peer(
+                str(address[0]) if address else "", peer_certificate(der) if der else None
+            )
         return self._peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

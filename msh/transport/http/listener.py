@@ -7,13 +7,15 @@ import logging
 import socket
 import ssl
 import traceback
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from msh.errors import ConfigurationError
+from msh.protocol.source import Network
 from msh.transport import http_rules as rules
 from msh.transport.base import Accept, Peer
 from msh.transport.http.guard import HeadGuard
@@ -28,6 +30,24 @@ CLOSE_SECONDS = 5.0
 _quiet = logging.Logger("msh.transport.http.aiohttp", level=logging.CRITICAL + 1)
 
 
+class _Connection(RequestHandler):
+    """aiohttp's side of a connection, without its words about requests it cannot parse."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """An empty answer, after which the connection closes; what was sent is quoted nowhere."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a response has begun already")
+        return _response(Answer(status, close=True), closing=True)
+
+
 class HttpListener:
     """One listening address. aiohttp parses; everything it leaves open is decided here."""
 
@@ -37,26 +57,24 @@ class HttpListener:
         ready: Callable[[], Awaitable[bool]],
         limits: ListenLimits,
         tls: ssl.SSLContext | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
         self._accept = accept
         self._ready = ready
         self._limits = limits
         self._tls = tls
+        self._proxies = proxies
         self._path = "/"
         self._guards: dict[object, HeadGuard] = {}
         # Held here, so that work whose connection has gone is kept to its end.
         self._in_hand: set[asyncio.Task[object] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        # The waits for bodies under way, which stopping shortens.
+        self._reading: set[asyncio.Timeout] = set()
+        self._cut: float | None = None
         self._sockets: asyncio.Server | None = None
-        self._server = web.Server(
-            self._handle,
-            access_log=None,
-            keepalive_timeout=KEEP_ALIVE,
-            lingering_time=1.0,
-            auto_decompress=False,
-            logger=_quiet,
-        )
+        self._server = web.Server(self._handle)
 
     async def start(self, url: str) -> str:
         """Bind; returns the URL with the port in use. Raises `ConfigurationError`."""
@@ -83,6 +101,7 @@ class HttpListener:
                 port,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._limits.header_seconds if self._tls else None,
+                ssl_shutdown_timeout=CLOSE_SECONDS if self._tls else None,
                 backlog=1024,
             )
         except OSError as error:
@@ -98,11 +117,17 @@ class HttpListener:
         return urlunsplit((parts.scheme, f"{name}:{port}", self._path, "", ""))
 
     async def stop(self) -> None:
-        """Take nothing new; finish and answer what is in hand."""
+        """Take nothing new; finish and answer what is in hand.
+
+        Bodies still on their way get a short time more: a peer that drips one does not hold it up.
+        """
         if self._sockets is None:
             return
         self._sockets.close()
         self._sockets = None
+        self._cut = asyncio.get_running_loop().time() + self._limits.stopping_seconds
+        for wait in self._reading:
+            wait.reschedule(min(wait.when() or self._cut, self._cut))
         for guard in list(self._guards.values()):
             if not guard.busy:
                 guard.close()
@@ -114,7 +139,16 @@ class HttpListener:
             await asyncio.sleep(0)
 
     def _connection(self) -> HeadGuard:
-        return HeadGuard(self._server(), self._limits, self._guards)
+        inner = _Connection(
+            self._server,
+            loop=asyncio.get_running_loop(),
+            access_log=_quiet,
+            keepalive_timeout=KEEP_ALIVE,
+            lingering_time=1.0,
+            auto_decompress=False,
+            logger=_quiet,
+        )
+        return HeadGuard(inner, self._limits, self._guards)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         guard = self._guards.get(request.protocol)
@@ -137,20 +171,21 @@ class HttpListener:
             if not self._in_hand:
                 self._idle.set()
 
-    async def _answer(self, request: web.BaseRequest, peer: Peer) -> Answer | None:
+    async def _answer(self, request: web.BaseRequest, direct: Peer) -> Answer | None:
         path = request.rel_url.raw_path
         if path in (rules.LIVE, rules.READY) and request.method == "GET":
             return rules.health(path, path == rules.LIVE or await self._is_ready())
         headers = request.headers
-        refusal = rules.refuse_head(
-            request.method,
-            path,
-            self._path,
-            lambda name: headers.getall(name, ()),
-            self._limits,
-        )
+
+        def header(name: str) -> Sequence[str]:
+            return headers.getall(name, ())
+
+        refusal = rules.refuse_head(request.method, path, self._path, header, self._limits)
         if refusal is not None:
             return refusal
+        peer = rules.peer_behind(direct, header, self._proxies)
+        if isinstance(peer, Answer):
+            return peer
         wire = await self._body(request)
         if isinstance(wire, Answer):
             return wire
@@ -179,7 +214,8 @@ class HttpListener:
             if "Expect" in request.headers:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             while True:
-                async with asyncio.timeout_at(began + self._limits.body_deadline(received)):
+                deadline = began + self._limits.body_deadline(received)
+                async with self._until(deadline):
                     chunk = await content.readany()
                 if not chunk:
                     return b"".join(chunks)
@@ -188,9 +224,20 @@ class HttpListener:
                     return rules.TOO_LARGE
                 chunks.append(chunk)
         except TimeoutError:
-            return rules.TOO_SLOW
+            return rules.TOO_SLOW if self._cut is None else rules.STOPPING
         except (web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
             return Answer(400, close=True)  # cut off, or badly chunked: nobody may be listening
+
+    @asynccontextmanager
+    async def _until(self, deadline: float) -> AsyncIterator[None]:
+        """A wait that ends at ``deadline``, or soon if the listener stops."""
+        ends = deadline if self._cut is None else min(deadline, self._cut)
+        async with asyncio.timeout_at(ends) as wait:
+            self._reading.add(wait)
+            try:
+                yield
+            finally:
+                self._reading.discard(wait)
 
     async def _is_ready(self) -> bool:
         with suppress(Exception):

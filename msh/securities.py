@@ -1,0 +1,66 @@
+"""The protection of every agreement, opened from what the agreements say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msh.agreement import Agreement, Agreements
+from msh.clock import Clock
+from msh.desk import HandlerFunction
+from msh.protection import Mac, Plain, Signature
+from msh.security import Security, Unprotected
+from msh.store import Store
+
+if TYPE_CHECKING:  # only a protected agreement loads cryptography
+    from msh.keys import WorkingKeys
+
+
+class Securities:
+    """One `msh.security.base.Security` per agreement."""
+
+    def __init__(self, agreements: Agreements, store: Store, clock: Clock) -> None:
+        """Raises `KeyUnusable` for a key or certificate that cannot be used."""
+        self.keys: WorkingKeys | None = None
+        if any(isinstance(agreement.protection, Mac) for agreement in agreements):
+            from msh.keys import WorkingKeys
+
+            self.keys = WorkingKeys(agreements, store, clock)
+        self._by_peer = {agreement.peer: self._open(agreement, clock) for agreement in agreements}
+
+    def _open(self, agreement: Agreement, clock: Clock) -> Security:
+        match agreement.protection:
+            case Plain():
+                return Unprotected()
+            case Signature() as signature:
+                from msh.security.signature import open_signature
+
+                return open_signature(signature, clock.now)
+            case Mac():
+                assert self.keys is not None
+                return self.keys.security(agreement.peer)
+
+    def of(self, agreement: Agreement) -> Security:
+        """The protection of ``agreement``."""
+        return self._by_peer[agreement.peer]
+
+    def handlers(self) -> Mapping[str, HandlerFunction]:
+        """What answers the messages of a key exchange."""
+        return self.keys.handlers() if self.keys is not None else {}
+
+    async def load(self) -> None:
+        """Read working keys from the store, which must be open. Raises `StoreError`."""
+        if self.keys is not None:
+            await self.keys.load()
+
+    def changed(self) -> None:
+        """Another process changed the store."""
+        if self.keys is not None:
+            self.keys.changed()
+
+    async def close(self) -> None:
+        """Let go of threads, and finish what was begun."""
+        if self.keys is not None:
+            await self.keys.close()
+        await asyncio.gather(*(security.close() for security in self._by_peer.values()))

@@ -1,0 +1,52 @@
+"""The working keys of one agreement, unwrapped: which to send with, and what each is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from msh.protocol.keys import State, retires
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingKey:
+    """A key as it is used. ``secret`` is never shown, also not by ``repr``."""
+
+    id: str
+    secret: bytes = field(repr=False)
+    state: State
+    offered: datetime
+    verified: datetime | None = None
+
+
+class KeyRing:
+    """What `msh.security.maced.Maced` asks for keys. Whoever owns it replaces ``keys``.
+
+    ``exchange`` is the secret that protects the key exchange itself; it is derived from the
+    key-encryption key and never retires.
+    """
+
+    def __init__(
+        self, exchange: bytes, overlap: timedelta, keys: tuple[WorkingKey, ...] = ()
+    ) -> None:
+        self.exchange = exchange
+        self.overlap = overlap
+        self.keys = keys
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(f'{key.id} {key.state}' for key in self.keys)})"
+
+    def sending(self) -> WorkingKey | None:
+        """The key to protect with: the active one."""
+        return next((key for key in self.keys if key.state is State.ACTIVE), None)
+
+    def find(self, key_id: str) -> WorkingKey | None:
+        """The key of this id, whatever its state."""
+        return next((key for key in self.keys if key.id == key_id), None)
+
+    def retired(self, key: WorkingKey, now: datetime) -> bool:
+        """Whether ``key`` may only recognise repeats, and replies to requests not answered yet."""
+        if key.state is not State.PREVIOUS:
+            return False
+        successors = [other.verified for other in self.keys if other.offered > key.offered]
+        return retires(successors, self.overlap, now)

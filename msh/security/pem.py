@@ -1,0 +1,255 @@
+"""Reading PEM files: certificates and private keys that may sign, and when the files change.
+
+What may sign: RSA keys of 2048 to 8192 bits, and elliptic curve keys on P-256 and P-384, whose
+certificate, if it says what its key is for, allows digital signatures (RFC 5280, 4.2.1.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from msh.errors import KeyUnusable
+from msh.security.signature_shape import LARGEST_CERTIFICATE
+
+#: What `cryptography` raises for a certificate or key that it cannot read.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+_LOOK_EVERY: Final = timedelta(seconds=1)
+_RSA_BITS: Final = range(2048, 8192 + 1)
+_CURVES: Final = ("secp256r1", "secp384r1")
+_SECTION = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+
+_log = logging.getLogger("msh.security")
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that may sign. ``fingerprint`` is the SHA-256 of its DER, in hexadecimal."""
+
+    x509: x509.Certificate = field(repr=False)
+    fingerprint: str
+    subject: str
+    not_before: datetime
+    not_after: datetime
+
+    def untimely(self, now: datetime) -> str | None:
+        """Why it does not count ``now``: not yet, or no longer."""
+        if now < self.not_before:
+            return "its certificate is not valid yet"
+        return "its certificate has expired" if now > self.not_after else None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One of our own certificates, and its private key."""
+
+    certificate: Certificate
+    key: PrivateKey = field(repr=False)
+
+
+#: Called with a file that cannot be used; raises, or lets the others be read.
+Tell = Callable[[KeyUnusable], None]
+
+
+class Watched(Generic[T]):
+    """What a file or folder holds, read again once it has changed (looked at once a second).
+
+    A file that cannot be used raises `KeyUnusable` at first. Later it is logged, and nothing in it
+    counts until it is mended; what the others hold does.
+    """
+
+    def __init__(
+        self, path: Path, read: Callable[[Path, Tell], T], now: Callable[[], datetime]
+    ) -> None:
+        self.path = path
+        self._read, self._now = read, now
+        self._looked, self._seen = now(), _state(path)
+        self._value = read(path, _raise)
+
+    def get(self) -> T:
+        """What it holds."""
+        now = self._now()
+        if abs(now - self._looked) >= _LOOK_EVERY:  # a clock may be set back
+            self._looked = now
+            seen = _state(self.path)
+            if seen != self._seen:
+                self._seen = seen
+                self._value = self._read(self.path, _log_problem)
+                _log.info("%s has changed and was read again", self.path)
+        return self._value
+
+
+def _raise(problem: KeyUnusable) -> None:
+    raise problem
+
+
+def _log_problem(problem: KeyUnusable) -> None:
+    _log.error("%s; nothing in it counts until it is mended", problem)
+
+
+def unusable(certificate: x509.Certificate) -> str | None:
+    """Why messages may not be signed with ``certificate``, whatever the time; None if they may."""
+    try:
+        if reason := _weak(certificate.public_key()):
+            return reason
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None  # RFC 5280, 4.2.1.3: without it, nothing is excluded
+    except UNREADABLE:
+        return "cannot be read"
+    return None if usage.digital_signature else "is not for digital signatures (key usage)"
+
+
+def read_credentials(folder: Path, tell: Tell = _raise) -> list[Credential]:
+    """Every credential in the PEM files of ``folder``; ``tell`` hears of files that hold none."""
+    return _each(folder, _credential, tell)
+
+
+def read_certificates(folder: Path, tell: Tell = _raise) -> dict[str, Certificate]:
+    """Every certificate in the PEM files of ``folder``, by fingerprint."""
+    found = _each(folder, _certificates, tell)
+    return {certificate.fingerprint: certificate for some in found for certificate in some}
+
+
+def read_authorities(file: Path, tell: Tell = _raise) -> list[Certificate]:
+    """Every certificate in ``file``. Whether an authority may issue, a chain's check decides."""
+    try:
+        return [_described(certificate) for certificate in _certificates_in(_read(file), file)]
+    except KeyUnusable as problem:
+        tell(problem)
+        return []
+
+
+def _each(folder: Path, read: Callable[[Path], T], tell: Tell) -> list[T]:
+    found: list[T] = []
+    try:
+        files = _files(folder)
+    except KeyUnusable as problem:
+        tell(problem)
+        return found
+    for file in files:
+        try:
+            found.append(read(file))
+        except KeyUnusable as problem:
+            tell(problem)
+    return found
+
+
+def _certificates(file: Path) -> list[Certificate]:
+    return [_usable(certificate, file) for certificate in _certificates_in(_read(file), file)]
+
+
+def _credential(file: Path) -> Credential:
+    pem = _read(file)
+    certificates = _certificates_in(pem, file)
+    keys = [found[0] for found in _SECTION.finditer(pem) if found[1].endswith(b"PRIVATE KEY")]
+    if len(certificates) != 1 or len(keys) != 1:
+        raise KeyUnusable(
+            f"{file}: holds {len(keys)} private keys and {len(certificates)} certificates; it "
+            "must hold one of each"
+        )
+    certificate = _usable(certificates[0], file)
+    try:
+        key = load_pem_private_key(keys[0], password=None)
+    except TypeError:
+        raise KeyUnusable(
+            f"{file}: the private key is encrypted; store it decrypted (openssl pkey), readable "
+            "by msh alone"
+        ) from None
+    except UNREADABLE:
+        raise KeyUnusable(f"{file}: the private key cannot be read") from None
+    if not isinstance(key, PrivateKey) or key.public_key() != certificates[0].public_key():
+        raise KeyUnusable(f"{file}: the private key is not that of the certificate beside it")
+    if _mode(file) & 0o007:
+        _log.warning("%s: every user of this machine may use this private key; chmod 600", file)
+    return Credential(certificate, key)
+
+
+def _usable(certificate: x509.Certificate, file: Path) -> Certificate:
+    if reason := unusable(certificate):
+        raise KeyUnusable(f"{file}: the certificate {reason}")
+    if len(certificate.public_bytes(Encoding.DER)) > LARGEST_CERTIFICATE:
+        raise KeyUnusable(f"{file}: the certificate is larger than {LARGEST_CERTIFICATE} bytes")
+    return _described(certificate)
+
+
+def _described(certificate: x509.Certificate) -> Certificate:
+    return Certificate(
+        certificate,
+        hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
+        certificate.subject.rfc4514_string(),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+
+
+def _weak(key: object) -> str | None:
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size in _RSA_BITS:
+            return None
+        return f"has an RSA key of {key.key_size} bits, and 2048 to 8192 are allowed"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
+        return None
+    return "has a key that is neither RSA nor on the curves P-256 and P-384"
+
+
+def _certificates_in(pem: bytes, file: Path) -> list[x509.Certificate]:
+    sections = [found[0] for found in _SECTION.finditer(pem) if found[1] == b"CERTIFICATE"]
+    if not sections:
+        raise KeyUnusable(f"{file}: holds no certificate")
+    try:
+        return [x509.load_pem_x509_certificate(section) for section in sections]
+    except UNREADABLE:
+        raise KeyUnusable(f"{file}: a certificate cannot be read") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.suffix == ".pem")
+    except OSError as error:
+        raise KeyUnusable(f"{folder}: {error.strerror}; make this folder of PEM files") from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise KeyUnusable(f"{file}: {error.strerror}") from None
+
+
+def _mode(file: Path) -> int:
+    try:
+        return file.stat().st_mode
+    except OSError as error:
+        raise KeyUnusable(f"{file}: {error.strerror}") from None
+
+
+def _state(path: Path) -> object:
+    """What changes when a file, or one in a folder, does."""
+    try:
+        paths = _files(path) if path.is_dir() else [path]
+        stats = [(one.name, one.stat()) for one in paths]
+    except (OSError, KeyUnusable):
+        return None
+    return [(name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats]

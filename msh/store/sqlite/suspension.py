@@ -1,0 +1,45 @@
+"""What is refused for now: plain functions of a transaction, and what lists it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlite_utils import Database
+
+from msh.store.records import Suspension, SuspensionKind
+from msh.store.sqlite.values import to_micros, to_moment
+from msh.store.sqlite.writer import Transaction
+
+
+def suspend(tx: Transaction, kind: SuspensionKind, name: str, now: datetime) -> bool:
+    """The first suspension stays as it is."""
+    cursor = tx.execute(
+        "INSERT INTO suspension (kind, name, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (kind, name, to_micros(now)),
+    )
+    return cursor.rowcount > 0
+
+
+def resume(tx: Transaction, kind: SuspensionKind, name: str, now: datetime) -> bool:
+    """End it."""
+    cursor = tx.execute("DELETE FROM suspension WHERE kind = ? AND name = ?", (kind, name))
+    return cursor.rowcount > 0
+
+
+def suspended(tx: Transaction, sender: str, service: str) -> bool:
+    """Whether a new message of ``sender`` for ``service`` is to be refused."""
+    found = tx.execute(
+        "SELECT 1 FROM suspension WHERE (kind = 'party' AND name = ?)"
+        " OR (kind = 'service' AND name = ?)",
+        (sender, service),
+    )
+    return found.fetchone() is not None
+
+
+def suspensions(database: Database) -> list[Suspension]:
+    """Oldest first."""
+    rows = database.query("SELECT * FROM suspension ORDER BY since, kind, name")
+    return [
+        Suspension(SuspensionKind(row["kind"]), row["name"], to_moment(row["since"]))
+        for row in rows
+    ]

@@ -1,0 +1,80 @@
+"""The table of a working key's life, and when a replaced key retires."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from msh.protocol.keys import TRANSITIONS, Event, State, retires, step
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+OVERLAP = timedelta(minutes=10)
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "following"),
+    [
+        (State.PENDING, Event.ACTIVATED, State.ACTIVE),
+        (State.PENDING, Event.REPLACED, State.PREVIOUS),  # overtaken by a newer offer
+        (State.ACTIVE, Event.ACTIVATED, State.ACTIVE),  # the confirm, after a message or again
+        (State.ACTIVE, Event.REPLACED, State.PREVIOUS),
+        (State.PREVIOUS, Event.ACTIVATED, State.PREVIOUS),
+        (State.PREVIOUS, Event.REPLACED, State.PREVIOUS),
+    ],
+)
+def test_the_whole_table(state: State, event: Event, following: State) -> None:
+    assert step(state, event) is following
+
+
+def test_every_state_takes_every_event() -> None:
+    assert list(TRANSITIONS) == list(State)
+    assert all(set(row) == set(Event) for row in TRANSITIONS.values())
+
+
+@pytest.mark.parametrize("events", list(product(Event, repeat=4)))
+def test_what_was_replaced_never_comes_back(events: tuple[Event, ...]) -> None:
+    state, replaced = State.PENDING, False
+    for event in events:
+        state = step(state, event)
+        replaced = replaced or event is Event.REPLACED
+        assert (state is State.PREVIOUS) == replaced
+
+
+@pytest.mark.parametrize(
+    ("successors", "retired"),
+    [
+        ([], False),  # replaced by hand, or its successor is not known here
+        ([None], False),  # nothing verified under the successor, however long ago it came
+        ([None, None], False),
+        ([NOW], False),
+        ([NOW - OVERLAP + MOMENT], False),
+        ([NOW - OVERLAP], True),
+        ([NOW - OVERLAP - MOMENT], True),
+        ([NOW + OVERLAP], False),  # verified by a clock ahead of this one
+        # One successor in use is enough, whichever it is.
+        ([None, NOW - OVERLAP], True),
+        ([NOW - OVERLAP, None], True),
+        ([NOW, NOW - OVERLAP, NOW], True),
+        ([NOW, None, NOW - OVERLAP + MOMENT], False),
+    ],
+)
+def test_a_previous_key_retires_a_while_after_a_successor_is_in_use(
+    successors: list[datetime | None], retired: bool
+) -> None:
+    assert retires(successors, OVERLAP, NOW) is retired
+    assert retires(iter(successors), OVERLAP, NOW) is retired
+
+
+@pytest.mark.parametrize("verified", [NOW - MOMENT, NOW, NOW + MOMENT])
+def test_without_overlap_it_retires_with_the_first_message(verified: datetime) -> None:
+    assert retires([verified], timedelta(0), NOW) == (verified <= NOW)
+
+
+def test_once_retired_it_stays_so() -> None:
+    moments = [NOW + number * OVERLAP / 4 for number in range(12)]
+    found = [retires([NOW], OVERLAP, moment) for moment in moments]
+    assert found == sorted(found)
+    assert found.count(False) == 4
