@@ -28,7 +28,7 @@ from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
 from msh.replying import reply_message
 from msh.security import Security
-from msh.store import Answer, Claim, Draft, Store, StoredReply, Work
+from msh.store import Answer, Claim, Draft, Store, StoredReply, SuspensionKind, Work
 
 _log = logging.getLogger("msh.receiver")
 
@@ -312,15 +312,24 @@ class Dispatcher:
             now = self._clock.now()
             try:
                 if desk.free:
-                    for work in await self._store.take_over(
+                    found = await self._store.take_over(
                         agreement.peer, now, handling.lease, desk.free
-                    ):
-                        self._resume(desk, work)
+                    )
+                    suspended = await self._suspended(agreement) if found else frozenset()
+                    for work in found:
+                        self._resume(desk, work, suspended)
             except StoreError as error:
                 _log.error("cannot take over work of %s: %s", agreement.peer, error)
             await self._clock.sleep_until(now + pause)
 
-    def _resume(self, desk: Desk, work: Work) -> None:
+    async def _suspended(self, agreement: Agreement) -> frozenset[str]:
+        """The services that the peer may not use now because of a suspension."""
+        found = await self._store.suspensions()
+        if any((one.kind, one.name) == (SuspensionKind.PARTY, agreement.peer) for one in found):
+            return agreement.accepts
+        return frozenset(one.name for one in found if one.kind is SuspensionKind.SERVICE)
+
+    def _resume(self, desk: Desk, work: Work, suspended: frozenset[str]) -> None:
         """Go on with what was taken over."""
         if work.claim.reception in desk.tasks:
             # Our own, whose lease lapsed (the clock jumped, the store was away): it still runs.
@@ -339,6 +348,8 @@ class Dispatcher:
             )
             return
         refusal = judge(Judged(message, desk.agreement, work.received))
+        if refusal is None and not work.claim.run and message.service in suspended:
+            refusal = Refusal(Check.SUSPENDED, "suspended")
         self.begin(desk, message, work, refusal, placed=False)
 
     async def _keep_leases(self, desk: Desk) -> None:

@@ -152,6 +152,8 @@ class MessageServiceHandler:
         if self._sender is not None or self._ending is not None:
             raise UsageError("this handler runs already, or is still being stopped")
         self._require_handlers()
+        if self._securities.closed:
+            self._securities = Securities(self.agreements, self.store, self._clock)
         await self.store.open(self._notify)
         try:
             await self._securities.load()

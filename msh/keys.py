@@ -219,9 +219,7 @@ class WorkingKeySecurity:
 
     active = True
 
-    def __init__(
-        self, keys: WorkingKeys, agreement: Agreement, open_source: OpenKeySource
-    ) -> None:
+    def __init__(self, keys: WorkingKeys, agreement: Agreement, open_source: OpenKeySource) -> None:
         assert isinstance(agreement.protection, Mac)
         self.agreement = agreement
         self.mac = agreement.protection
@@ -230,6 +228,7 @@ class WorkingKeySecurity:
         parties = " ".join(sorted((agreement.own, agreement.peer)))
         self.ring = KeyRing(self._source.derive(f"key exchange {parties}"), self.mac.overlap)
         self._secrets: dict[str, tuple[bytes, bytes]] = {}
+        self._unusable: set[str] = set()
         self._maced = Maced(
             self.mac.algorithm,
             self.ring,
@@ -249,7 +248,9 @@ class WorkingKeySecurity:
             try:
                 secret = self._secret(key)
             except KeyUnusable as error:
-                _log.error("working key %s of %s: %s", key.id, key.peer, error)
+                if key.id not in self._unusable:  # told once, not at every look
+                    self._unusable.add(key.id)
+                    _log.error("working key %s of %s: %s", key.id, key.peer, error)
                 continue
             found.append(WorkingKey(key.id, secret, key.state, key.offered, key.verified))
         self.ring.keys = tuple(found)
@@ -277,7 +278,7 @@ class WorkingKeySecurity:
         secret = new_key(self.mac.algorithm)
         offered = StoredKey(
             peer=self.agreement.peer,
-            id=f"{self.agreement.own}-key-{now:%Y%m%d}-{secrets.token_hex(6)}",
+            id=f"{self.agreement.own[:64]}-key-{now:%Y%m%d}-{secrets.token_hex(6)}",
             algorithm=self.mac.algorithm,
             wrapped=self._source.wrap(secret),
             check_value=check_value(self.mac.algorithm, secret),

@@ -23,6 +23,7 @@ class Securities:
     def __init__(self, agreements: Agreements, store: Store, clock: Clock) -> None:
         """Raises `KeyUnusable` for a key or certificate that cannot be used."""
         self.keys: WorkingKeys | None = None
+        self.closed = False
         if any(isinstance(agreement.protection, Mac) for agreement in agreements):
             from msh.keys import WorkingKeys
 
@@ -34,9 +35,9 @@ class Securities:
             case Plain():
                 return Unprotected()
             case Signature() as signature:
-                from msh.security.signature import open_signature
+                from msh.security.signature import open_signed
 
-                return open_signature(signature, clock.now)
+                return open_signed(signature, clock.now, own=agreement.own, peer=agreement.peer)
             case Mac():
                 assert self.keys is not None
                 return self.keys.security(agreement.peer)
@@ -61,6 +62,7 @@ class Securities:
 
     async def close(self) -> None:
         """Let go of threads, and finish what was begun."""
+        self.closed = True
         if self.keys is not None:
             await self.keys.close()
         await asyncio.gather(*(security.close() for security in self._by_peer.values()))

@@ -106,8 +106,11 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
         raise MalformedMessage("comments and processing instructions are not allowed")
     if _deeper_than(shape.depth)(root):
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
-    # A piece begins with a name, and holds at most one start tag.
-    long = max(map(len, xml.split(b"<"))) > shape.name
+    # A piece begins with a name, and holds at most one start tag and the text behind it.
+    pieces = xml.split(b"<")
+    long = max(map(len, pieces)) > shape.name and any(
+        piece.rfind(b">") > shape.name for piece in pieces
+    )
     if long or b"&" in marks or xml.count(b"xmlns") > shape.namespaces:
         _require_namespaces(root, shape)
     if long or marks.count(b"<") > shape.elements or marks.count(b"=") > shape.attributes:

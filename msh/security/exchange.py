@@ -17,6 +17,7 @@ from msh.errors import KeyUnusable, MalformedMessage, NotAuthentic
 from msh.message import is_identifier
 from msh.protection import MacAlgorithm
 from msh.security.mac import KeyedMac
+from msh.security.maced import EXCHANGE_KEY
 from msh.xml import Element, parse
 
 NAMESPACE = "urn:msh:key-exchange:1"
@@ -91,8 +92,7 @@ def _claim(key: str, party: str) -> bytes:
 
 
 def _written(name: str, **values: str) -> bytes:
-    nsmap: dict[str | None, str] = {None: NAMESPACE}
-    root = etree.Element(f"{{{NAMESPACE}}}{name}", nsmap=nsmap)
+    root = etree.Element(f"{{{NAMESPACE}}}{name}", nsmap={"k": NAMESPACE})
     for child, value in values.items():
         etree.SubElement(root, f"{{{NAMESPACE}}}{child}").text = value
     return etree.tostring(root)
@@ -111,8 +111,8 @@ def _local(element: Element) -> str:
 
 
 def _identifier(text: str) -> str:
-    if not is_identifier(text):
-        raise MalformedMessage("the id of the key is not 1 to 128 visible ASCII characters")
+    if not is_identifier(text) or text == EXCHANGE_KEY:
+        raise MalformedMessage("the id of the key is none that a working key can have")
     return text
 
 

@@ -128,8 +128,8 @@ def _file(name: str, path: Path) -> str:
         raise KeyUnusable(
             f"{name}: cannot be read ({why}); put the key there, readable by this user alone"
         ) from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    try:
+        status = os.fstat(descriptor)  # of the very file that is read
         if not stat.S_ISREG(status.st_mode):
             raise KeyUnusable(f"{name}: is no ordinary file; put the key into one")
         if os.name == "posix" and status.st_mode & 0o077:
@@ -137,7 +137,10 @@ def _file(name: str, path: Path) -> str:
                 f"{name}: other users may use this file (mode "
                 f"{stat.S_IMODE(status.st_mode):04o}); allow only its owner: chmod 600 {path}"
             )
-        content = file.read(_LARGEST_FILE + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(_LARGEST_FILE + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > _LARGEST_FILE:
         raise KeyUnusable(f"{name}: larger than {_LARGEST_FILE} bytes, which is no key")
     return content.decode("utf-8", errors="replace")

@@ -69,7 +69,8 @@ def asgi_app(
         def header(name: str) -> list[str]:
             return headers.get(name, [])
 
-        refusal = rules.refuse_head(scope["method"], asked, path, header, bounds)
+        version = scope.get("http_version", "1.1")
+        refusal = rules.refuse_head(scope["method"], asked, path, header, bounds, version)
         if refusal is not None:
             return refusal
         direct = Peer((scope.get("client") or ("",))[0])

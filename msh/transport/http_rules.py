@@ -54,6 +54,7 @@ class Answer:
 TOO_LARGE = Answer(413, close=True)
 TOO_SLOW = Answer(408, close=True)
 FAILED = Answer(500, close=True)
+OTHER_VERSION = Answer(505, close=True)
 #: A body that was cut because the listener stops: nothing of it was read.
 STOPPING = Answer(503, headers=(("Retry-After", "5"),), close=True)
 AMBIGUOUS = Answer(400, close=True)
@@ -65,10 +66,11 @@ def refuse_head(
     own_path: str,
     header: Callable[[str], Sequence[str]],
     limits: ListenLimits,
+    version: str = "1.1",
 ) -> Answer | None:
     """The refusal that a request's head deserves, before any of its body is read.
 
-    ``header`` gives all values of a header by its lower-case name.
+    ``header`` gives all values of a header by its lower-case name; ``version`` is that of HTTP.
     """
     if path in (LIVE, READY):
         return Answer(405, headers=(("Allow", "GET"),), close=True)
@@ -78,6 +80,8 @@ def refuse_head(
         return Answer(405, headers=(("Allow", "POST"),), close=True)
     coding = [value.strip().lower() for value in header("transfer-encoding")]
     if coding not in ([], ["chunked"]) or (coding and header("content-length")):
+        return Answer(400, close=True)
+    if coding and version == "1.0":  # RFC 9112, 6.1: a length that cannot be relied on
         return Answer(400, close=True)
     if any(value.strip().lower() not in ("", "identity") for value in header("content-encoding")):
         return Answer(415, close=True)

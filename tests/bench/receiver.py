@@ -1,14 +1,20 @@
-"""The receiver that is measured: msh with a SQLite file, answering every PS810FTRQ."""
+"""The receiver that is measured: msh with a SQLite file, answering every PS810FTRQ.
+
+``python -m tests.bench.receiver FILE [signature|mac KEYS]``
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import msh
 from msh.profile import Role
 from msh.profiles import standard_profile
+from tests.bench import prepared
 
 SENDS = frozenset({"PS810FTRQ"})
 
@@ -29,9 +35,15 @@ def agreement(own: str, peer: str, endpoint: str | None = None) -> msh.Agreement
     )
 
 
-async def serve(path: str) -> None:
+async def serve(path: str, kind: str = "", keys: str = "") -> None:
     """Serve until killed; prints the address."""
-    agreements = msh.Agreements.of("PSP", [agreement("PSP", "BIZ")])
+    terms = agreement("PSP", "BIZ")
+    protection = prepared.protection(kind, Path(keys), "PSP")
+    if protection is not None:
+        terms = replace(terms, protection=protection)
+    if kind == "mac":
+        await prepared.keep_key(f"sqlite:///{path}", Path(keys), "BIZ")
+    agreements = msh.Agreements.of("PSP", [terms])
     handler = msh.MessageServiceHandler(
         agreements, f"sqlite:///{path}", listen="http://127.0.0.1:0/sms"
     )
@@ -56,4 +68,4 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(sys.argv[1]))
+        runner.run(serve(*sys.argv[1:]))

@@ -1,4 +1,5 @@
--- Posts prepared requests, each with a fresh message id, and prints one line of figures.
+-- Posts prepared requests, each with a fresh message id, and prints one line of figures. The file
+-- holds either a template with @ID@, or whole requests divided by NUL.
 local requests, number = {}, 0
 local threads = 0
 
@@ -12,9 +13,15 @@ function init(args)
   local template = file:read("*a")
   file:close()
   local headers = {["Content-Type"] = "text/xml; charset=utf-8", ["SOAPAction"] = '""'}
-  for n = 1, tonumber(args[2]) do
-    local body = template:gsub("@ID@", args[3] .. "-" .. id .. "-" .. n)
-    requests[n] = wrk.format("POST", nil, headers, body)
+  if template:find("@ID@", 1, true) then
+    for n = 1, tonumber(args[2]) do
+      local body = template:gsub("@ID@", args[3] .. "-" .. id .. "-" .. n)
+      requests[n] = wrk.format("POST", nil, headers, body)
+    end
+  else
+    for body in template:gmatch("[^%z]+") do
+      requests[#requests + 1] = wrk.format("POST", nil, headers, body)
+    end
   end
 end
 

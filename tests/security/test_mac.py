@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import constant_time
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msh.errors import KeyUnusable
@@ -122,6 +122,7 @@ def test_retail_mac_gives_what_is_published(key: bytes, data: bytes, mac: str) -
     assert KeyedMac(RETAIL, key).compute(data).hex() == mac
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_retail_mac_is_single_des_step_by_step_and_one_step_more(data: bytes) -> None:
     left, right = (Cipher(TripleDES(half * 3), ECB()) for half in (DES_KEYS[:8], DES_KEYS[8:]))
@@ -135,6 +136,7 @@ def test_retail_mac_is_single_des_step_by_step_and_one_step_more(data: bytes) ->
 
 
 @pytest.mark.parametrize("algorithm", MacAlgorithm)
+@settings(deadline=None)
 @given(st.data())
 def test_only_the_whole_mac_of_the_same_data_is_right(
     algorithm: MacAlgorithm, data: st.DataObject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import traceback
 from dataclasses import replace
@@ -74,8 +75,6 @@ def forged(message: Message, key_id: str, secret: bytes) -> bytes:
     """``message`` under whichever key, by somebody who keeps no rule."""
     header = header_block(message, PROFILE, key_id)
     mac = KeyedMac(HMAC, secret).compute(bound(header, message.body))
-    import base64
-
     written = base64.b64encode(mac).decode()
     return enclose(with_mac(header, written, PROFILE), message.body)
 
@@ -95,7 +94,9 @@ async def test_the_active_key_protects() -> None:
 @pytest.mark.parametrize("state", [State.PENDING, State.PREVIOUS, None])
 async def test_without_an_active_key_nothing_leaves(state: State | None) -> None:
     side = Side(*[key(state=state)] if state else [])
-    with pytest.raises(CannotProtect, match="BIZ-1: no working key is active with PSP; .*exchange"):
+    with pytest.raises(
+        CannotProtect, match=r"BIZ-1: no working key is active with PSP; .*exchange"
+    ):
         await side.security.protect(MESSAGE, PROFILE)
     assert (await side.security.protect(OFFER, PROFILE)).key == EXCHANGE_KEY
 

@@ -132,6 +132,7 @@ async def test_the_body_and_the_peer_arrive() -> None:
         ([XML, ("content-encoding", "gzip")], {}, 415),
         ([XML, ("transfer-encoding", "gzip, chunked")], {}, 400),
         ([XML, ("transfer-encoding", "chunked"), ("content-length", "4")], {}, 400),
+        ([XML, ("transfer-encoding", "chunked")], {"http_version": "1.0"}, 400),
         ([XML, ("content-length", "4"), ("content-length", "4")], {}, 400),
         ([XML, ("content-length", "x")], {}, 400),
         ([XML, ("content-length", "1001")], {}, 413),

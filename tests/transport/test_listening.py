@@ -9,7 +9,7 @@ import pytest
 
 from msh.errors import ConfigurationError
 from msh.testing.contracts.transport import Inbox, ready
-from msh.transport.http import HttpTransport
+from msh.transport.http import HttpTransport, ListenLimits
 from tests.transport.requests import SOON, XML, Start, post, read_answer
 
 # the address
@@ -101,3 +101,46 @@ async def test_what_is_in_hand_is_answered_and_its_connection_closed(start: Star
     assert await reader.read() == b""
     await stopping
     writer.close()
+
+
+@pytest.mark.parametrize("ending", ["drips", "stands still"])
+async def test_a_body_under_way_does_not_hold_up_stopping(start: Start, ending: str) -> None:
+    inbox = Inbox()
+    server = await start(inbox, ListenLimits(stopping_seconds=0.2, least_rate=1.0))
+    reader, writer = await server.connect()
+    request = post(XML, body=b"x" * 10_000)
+    writer.write(request[:-9_000])
+    await asyncio.sleep(0.05)
+
+    async def drip() -> None:
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    dripping = asyncio.ensure_future(drip() if ending == "drips" else asyncio.sleep(0))
+    async with asyncio.timeout(SOON):
+        stopping = asyncio.ensure_future(server.transport.stop_listening())
+        # not refused for good: the sender's schedule brings it again
+        status, headers, _ = await read_answer(reader)
+        assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "5")
+        await stopping
+    dripping.cancel()
+    writer.close()
+    assert inbox.wires == []
+
+
+async def test_a_body_that_comes_soon_is_taken_while_stopping(start: Start) -> None:
+    inbox = Inbox()
+    server = await start(inbox, ListenLimits(stopping_seconds=SOON))
+    reader, writer = await server.connect()
+    request = post(XML, body=b"x" * 100)
+    writer.write(request[:-10])
+    await asyncio.sleep(0.05)
+    stopping = asyncio.ensure_future(server.transport.stop_listening())
+    await asyncio.sleep(0.05)
+    writer.write(request[-10:])
+    async with asyncio.timeout(SOON):
+        assert (await read_answer(reader))[0] == 200
+        await stopping
+    writer.close()
+    assert inbox.wires == [b"x" * 100]

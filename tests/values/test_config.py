@@ -214,7 +214,8 @@ PSP = "agreements.PSP"
         ('role = "business"', "role = []", "party.role", "[] is not one of"),
         ('id = "BIZ"', 'id = "BIZ"\nname = "x"', "party.name", "is not known here"),
         # listen
-        ('url = "http:', 'url = "https:', "listen.url", "an address such as http://127.0.0.1"),
+        ('url = "http:', 'url = "ftp:', "listen.url", "an address such as http://127.0.0.1"),
+        ('url = "http:', 'url = "https:', "tls", "is missing, and listen.url is https"),
         ("8710/sms", "8710", "listen.url", "an address such as http://127.0.0.1"),
         ("127.0.0.1:8710", ":8710", "listen.url", "an address such as http://127.0.0.1"),
         ("127.0.0.1:8710", "127.0.0.1:99999", "listen.url", "an address such as"),
@@ -230,7 +231,7 @@ PSP = "agreements.PSP"
         # agreements
         ('[agreements.PSP]\nrole = "psp"', "[agreements.PSP]", f"{PSP}.role", "is missing"),
         ('role = "psp"', 'role = "PSP"', f"{PSP}.role", "'PSP' is not one of"),
-        ('protection = "none"\n', "", f"{PSP}.protection", 'one of "none" is wanted'),
+        ('protection = "none"\n', "", f"{PSP}.protection", '"none", "signature", "mac" is wanted'),
         ('protection = "none"', 'protection = "rot13"', f"{PSP}.protection", "'rot13' is not one"),
         ("https://psp.example:8443/sms", "psp:8443", f"{PSP}.endpoint", "http or https URL"),
         ("psp.example:8443", "psp.example:84430", f"{PSP}.endpoint", "http or https URL"),

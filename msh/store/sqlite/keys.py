@@ -64,15 +64,14 @@ def activate_key(tx: Transaction, peer: str, key: str, message_id: str, now: dat
 def key_verified(tx: Transaction, peer: str, key: str, message_id: str, now: datetime) -> None:
     """What retires the keys before it; and the confirm of its exchange, if that was lost."""
     kept = _find(tx, peer, key)
-    if kept is None or (kept.verified is not None and kept.state is not State.PENDING):
+    if kept is None or kept.verified is not None:  # then it was activated, too
         return
     _activate(tx, kept, message_id, now, by=message_id)
-    if kept.verified is None:
-        tx.execute(
-            "UPDATE working_key SET verified = ? WHERE peer = ? AND key_id = ?",
-            (to_micros(now), peer, key),
-        )
-        _journal(tx, now, JournalStep.KEY_VERIFIED, kept, message_id)
+    tx.execute(
+        "UPDATE working_key SET verified = ? WHERE peer = ? AND key_id = ?",
+        (to_micros(now), peer, key),
+    )
+    _journal(tx, now, JournalStep.KEY_VERIFIED, kept, message_id)
 
 
 def forget_keys(tx: Transaction, before: datetime) -> int:

@@ -68,11 +68,12 @@ class SqliteStore:
         self._writer: Writer | None = None
         self._reader: Database | None = None
         self._reading: ThreadPoolExecutor | None = None
+        self._reads = 0
 
     @property
     def busy(self) -> bool:
         """Whether anything asked for is not finished."""
-        return self._writer is not None and self._writer.busy
+        return self._reads > 0 or (self._writer is not None and self._writer.busy)
 
     async def open(self, notify: Notify) -> None:
         """Open and migrate. Raises `StoreError` in one of its kinds."""
@@ -392,7 +393,10 @@ class SqliteStore:
                 raise StoreClosed("the store is not open")
             return await self._writer.run(run)
         call = partial(query, reader, *arguments, **options)
+        self._reads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reading, call)
         except sqlite3.Error as error:
             raise opening.explained(error, self.path) from error
+        finally:
+            self._reads -= 1

@@ -210,6 +210,14 @@ class TransportContract:
             await parties.sender.exchange(endpoint, b"<a/>", SOON)
         assert "secret" not in str(caught.value)
 
+    async def test_forbidden(self, parties: Parties) -> None:
+        inbox = Inbox(lambda wire: Forbidden())
+        endpoint = await listening(parties, inbox)
+        with pytest.raises(Rejected):
+            await parties.sender.exchange(endpoint, b"<a/>", SOON)
+        inbox.decision = Reply
+        assert (await parties.sender.exchange(endpoint, b"<b/>", SOON)).wire == b"<b/>"
+
     async def test_taken(self, parties: Parties) -> None:
         inbox = Inbox(lambda wire: Taken())
         endpoint = await listening(parties, inbox)

@@ -2,7 +2,8 @@
 
 It aborts a connection on which no whole request head arrives in time: silent ones, dripping
 ones, and on a kept-alive connection the next head, counted from its first byte; and one whose
-peer does not take the answer.
+peer does not take the answer. One that wraps its body in more than any honest peer would is
+aborted too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from aiohttp.web_protocol import RequestHandler
 from msh.transport.base import Peer
 from msh.transport.http_rules import ListenLimits
 from msh.transport.tls import peer_certificate
+
+#: Bytes on the wire for each byte that a body may have: chunks of one byte take six.
+RAW_FACTOR = 8
 
 
 class HeadGuard(asyncio.Protocol):
@@ -33,6 +37,7 @@ class HeadGuard(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._busy = False
+        self._raw = 0
         self._peer: Peer | None = None
 
     @property
@@ -62,6 +67,11 @@ class HeadGuard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The first byte of a next head starts the watch again."""
+        # What surrounds bodies is bounded too (RFC 9112, 2.2 and 7.1.1: empty lines, extensions).
+        self._raw += len(data)
+        if self._raw > RAW_FACTOR * self._limits.max_bytes:
+            self.abort()
+            return
         if self._timer is None and not self._busy:
             self._watch()
         self._inner.data_received(data)
@@ -69,6 +79,7 @@ class HeadGuard(asyncio.Protocol):
     def head_seen(self) -> None:
         """The handler has a whole head."""
         self._busy = True
+        self._raw = 0
         self._rest()
 
     def done(self) -> None:

@@ -163,7 +163,9 @@ class HttpListener:
                 if guard is not None:
                     guard.abort()
                 answer = rules.FAILED
-            return _response(answer, closing=self._sockets is None)
+            # No other protocol is spoken: what follows the request would be taken for it.
+            closing = self._sockets is None or "Upgrade" in request.headers
+            return _response(answer, closing=closing)
         finally:
             if guard is not None:
                 guard.done()
@@ -172,7 +174,10 @@ class HttpListener:
                 self._idle.set()
 
     async def _answer(self, request: web.BaseRequest, direct: Peer) -> Answer | None:
-        path = request.rel_url.raw_path
+        version = f"{request.version.major}.{request.version.minor}"
+        if version not in ("1.0", "1.1"):
+            return rules.OTHER_VERSION
+        path = _path_of(request)
         if path in (rules.LIVE, rules.READY) and request.method == "GET":
             return rules.health(path, path == rules.LIVE or await self._is_ready())
         headers = request.headers
@@ -180,7 +185,7 @@ class HttpListener:
         def header(name: str) -> Sequence[str]:
             return headers.getall(name, ())
 
-        refusal = rules.refuse_head(request.method, path, self._path, header, self._limits)
+        refusal = rules.refuse_head(request.method, path, self._path, header, self._limits, version)
         if refusal is not None:
             return refusal
         peer = rules.peer_behind(direct, header, self._proxies)
@@ -252,6 +257,14 @@ async def _first_address(host: str) -> str:
         host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     return str(found[0][4][0])
+
+
+def _path_of(request: web.BaseRequest) -> str:
+    """The path as it was sent: what a proxy in front compared with its own rules."""
+    target = request.raw_path
+    if target.startswith("/"):
+        return target.partition("?")[0]
+    return request.rel_url.raw_path  # the absolute form (RFC 9112, 3.2.2)
 
 
 def _nothing() -> None:

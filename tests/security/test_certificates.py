@@ -1,0 +1,467 @@
+"""Which certificates count, when, and that they change without a restart."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from msh.envelope import parse
+from msh.errors import CannotProtect, KeyUnusable, NotAuthentic
+from msh.protection import Signature
+from msh.security.certificates import AHEAD, ends_within, list_certificates
+from msh.security.signature import Signed
+from tests.security.certificates import (
+    DAY,
+    NOW,
+    PROFILE,
+    PROFILES,
+    USUAL,
+    Identity,
+    Party,
+    SetClock,
+    authority,
+    identity,
+    private_key,
+)
+
+SECOND = timedelta(seconds=1)
+Open = Callable[..., Signed]
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def biz(tmp_path: Path, clock: SetClock) -> Party:
+    return Party(tmp_path / "biz", clock)
+
+
+@pytest.fixture
+def psp(tmp_path: Path, clock: SetClock) -> Party:
+    return Party(tmp_path / "psp", clock)
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    """Opens a party's protection and closes it at the end."""
+    open_now: list[Signed] = []
+
+    def opens(party: Party, **how: object) -> Signed:
+        open_now.append(party.open(**how))  # type: ignore[arg-type]
+        return open_now[-1]
+
+    yield opens
+    for one in open_now:
+        await one.close()
+
+
+async def accepts(receiver: Signed, wire: bytes) -> str:
+    """The fingerprint that verified, or why it did not."""
+    try:
+        return (await receiver.verify(parse(wire, PROFILES))).key
+    except NotAuthentic as error:
+        return error.reason
+
+
+async def sent(sender: Signed) -> bytes:
+    return (await sender.protect(USUAL, PROFILE)).wire
+
+
+# rollover
+
+
+async def test_rollover_of_the_signer_without_a_restart(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    old = identity("p256", 1, begins=NOW - 300 * DAY, ends=NOW + 20 * DAY)
+    new = identity("rsa", begins=NOW + 10 * DAY)
+    biz.hold(old)
+    psp.pin(old)
+    sender, receiver = opened(biz), opened(psp)
+    first = await sent(sender)
+    assert await accepts(receiver, first) == old.fingerprint
+
+    biz.hold(old, new)
+    psp.pin(old, new)
+    clock.time += SECOND
+    assert await accepts(receiver, await sent(sender)) == old.fingerprint  # not valid yet
+    clock.time = NOW + 10 * DAY
+    assert await accepts(receiver, await sent(sender)) == new.fingerprint
+    assert await accepts(receiver, first) == old.fingerprint  # what waited in a queue
+    assert not sender.retired(old.fingerprint)
+    assert not sender.retired(new.fingerprint)
+
+    clock.time = NOW + 21 * DAY
+    assert sender.retired(old.fingerprint)
+    assert "expired" in await accepts(receiver, first)
+
+    biz.hold(new)
+    psp.pin(new)
+    clock.time += SECOND
+    assert "not the peer's" in await accepts(receiver, first)
+    assert await accepts(receiver, await sent(sender)) == new.fingerprint
+
+
+async def test_a_certificate_that_is_removed_counts_no_longer(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ours = identity("p256")
+    biz.hold(ours)
+    psp.pin(ours)
+    sender, receiver = opened(biz), opened(psp)
+    wire = await sent(sender)
+    biz.hold()
+    psp.pin()
+    assert await accepts(receiver, wire) == ours.fingerprint  # looked at once a second
+    clock.time += SECOND
+    assert "not the peer's" in await accepts(receiver, wire)
+    assert sender.retired(ours.fingerprint)
+    with pytest.raises(CannotProtect, match=r"no certificate of ours is valid now; put"):
+        await sent(sender)
+
+
+async def test_of_three_valid_ones_two_are_in_use(
+    biz: Party, clock: SetClock, opened: Open
+) -> None:
+    three = [identity("p256", number, begins=NOW - number * DAY) for number in (1, 2, 3)]
+    biz.hold(*three)
+    sender = opened(biz)
+    assert (await sender.protect(USUAL, PROFILE)).key == three[0].fingerprint
+    assert [sender.retired(one.fingerprint) for one in three] == [False, False, True]
+    assert sender.retired("")
+    assert sender.retired("0" * 64)
+
+
+async def test_a_clock_set_back_does_not_stop_looking(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ours = identity("p256")
+    biz.hold(ours)
+    sender, receiver = opened(biz), opened(psp)
+    clock.time -= timedelta(hours=2)
+    psp.pin(ours)
+    assert await accepts(receiver, await sent(sender)) == ours.fingerprint
+
+
+async def test_a_file_that_cannot_be_read_later_is_logged_and_the_others_count(
+    biz: Party, psp: Party, clock: SetClock, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = identity("p256")
+    biz.hold(ours)
+    psp.pin(ours)
+    sender, receiver = opened(biz), opened(psp)
+    for folder in (biz.own, psp.peer):
+        (folder / "aaa.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\nhalf")
+    clock.time += SECOND
+    assert await accepts(receiver, await sent(sender)) == ours.fingerprint
+    assert caplog.text.count("aaa.pem: holds no certificate; nothing in it counts") == 2
+    clock.time += SECOND
+    assert await accepts(receiver, await sent(sender)) == ours.fingerprint
+    assert caplog.text.count("aaa.pem: holds no certificate") == 2
+
+
+# validity and kinds
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "why"),
+    [(-10 * DAY, -SECOND, "expired"), (DAY, 10 * DAY, "not valid yet")],
+)
+async def test_validity_is_that_of_now(
+    begins: timedelta,
+    ends: timedelta,
+    why: str,
+    biz: Party,
+    psp: Party,
+    clock: SetClock,
+    opened: Open,
+) -> None:
+    ours = identity("p256", begins=NOW + begins, ends=NOW + ends)
+    biz.hold(ours)
+    psp.pin(ours)
+    sender, receiver = opened(biz), opened(psp)
+    with pytest.raises(CannotProtect):
+        await sent(sender)
+    clock.time = NOW + begins + DAY  # the message's own timestamp is NOW all the time
+    wire = await sent(sender)
+    assert await accepts(receiver, wire) == ours.fingerprint
+    clock.time = NOW
+    assert why in await accepts(receiver, wire)
+
+
+REFUSED = {
+    "rsa-1024": "RSA key of 1024 bits",
+    "p521": "neither RSA nor on the curves",
+    "ed25519": "neither RSA nor on the curves",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_other_keys_are_refused_at_the_start(kind: str, biz: Party, psp: Party) -> None:
+    biz.hold(identity(kind))
+    with pytest.raises(KeyUnusable, match=REFUSED[kind]):
+        biz.open()
+    psp.pin(identity(kind))
+    with pytest.raises(KeyUnusable, match=REFUSED[kind]):
+        psp.open()
+
+
+@pytest.mark.parametrize("usage", ["content_commitment", "key_cert_sign"])
+def test_a_certificate_for_another_use_is_refused(usage: str, biz: Party, psp: Party) -> None:
+    biz.hold(identity("p256", usage=usage))
+    with pytest.raises(KeyUnusable, match="not for digital signatures"):
+        biz.open()
+    psp.pin(identity("p256", usage=usage))
+    with pytest.raises(KeyUnusable, match="not for digital signatures"):
+        psp.open()
+
+
+async def test_a_certificate_that_says_nothing_of_its_use(
+    biz: Party, psp: Party, opened: Open
+) -> None:
+    ours = identity("p256", usage=None)
+    biz.hold(ours)
+    psp.pin(ours)
+    assert await accepts(opened(psp), await sent(opened(biz))) == ours.fingerprint
+
+
+# files
+
+
+def test_what_is_wrong_with_a_file_is_said(biz: Party, psp: Party, tmp_path: Path) -> None:
+    good, other = identity("p256"), identity("p384")
+    encrypted = good.key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    wrong = {
+        good.certificate_pem: "holds 0 private keys and 1 certificates",
+        good.pem + other.certificate_pem: "holds 1 private keys and 2 certificates",
+        good.pem.split(b"-----BEGIN CERT")[0]: "holds no certificate",
+        encrypted + good.certificate_pem: "is encrypted; store it decrypted",
+        other.pem.split(b"-----BEGIN CERT")[0] + good.certificate_pem: "is not that of the",
+    }
+    for content, reason in wrong.items():
+        (biz.own / "a.pem").write_bytes(content)
+        with pytest.raises(KeyUnusable, match=f"a.pem: .*{reason}") as caught:
+            biz.open()
+        assert "BEGIN" not in str(caught.value)
+    (psp.peer / "a.pem").write_bytes(b"")
+    with pytest.raises(KeyUnusable, match=r"a.pem: holds no certificate"):
+        psp.open()
+    psp.peer.joinpath("a.pem").unlink()
+    psp.peer.rmdir()
+    with pytest.raises(KeyUnusable, match="make this folder of PEM files"):
+        psp.open()
+
+
+async def test_a_private_key_that_everybody_may_read_is_warned_of(
+    biz: Party, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    biz.hold(identity("p256"))
+    opened(biz)
+    assert "chmod" not in caplog.text
+    os.chmod(next(biz.own.iterdir()), 0o644)
+    opened(biz)
+    assert "every user of this machine may use this private key; chmod 600" in caplog.text
+
+
+# anchors
+
+SUBJECT = "CN=BIZ,C=TW"
+
+
+async def test_a_certificate_that_an_anchor_issued_to_the_subject_agreed(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca = authority()
+    ours = identity("p256", issuer=ca)
+    biz.hold(ours)
+    receiver = opened(psp, anchors=(authority("Other", 91), ca), subject=SUBJECT)
+    wire = await sent(opened(biz))
+    for _ in range(2):  # the second time, the chain is known
+        assert await accepts(receiver, wire) == ours.fingerprint
+    clock.time = NOW + 301 * DAY
+    assert "expired" in await accepts(receiver, wire)
+    clock.time = NOW - 2 * DAY
+    assert "not valid yet" in await accepts(receiver, wire)
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("another subject", "another subject"),
+        ("another authority", "no valid chain"),
+        ("an authority of that name, not that key", "no valid chain"),
+        ("self-signed", "no valid chain"),
+        ("expired", "no valid chain"),
+        ("an expired authority", "no valid chain"),
+        ("issued by no authority", "no valid chain"),
+        ("itself an authority", "is that of an authority"),
+        ("wrong usage", "not for digital signatures"),
+        ("small", "RSA key of 1024 bits"),
+        ("p521", "neither RSA nor on the curves"),
+    ],
+)
+async def test_an_anchored_certificate_that_does_not_count(
+    case: str, why: str, biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca, ours = anchored(case)
+    receiver = opened(psp, anchors=(ca,), subject=SUBJECT)
+    biz.hold(identity("p256"))
+    wire = await sent(opened(biz))
+    # The certificate alone decides: its place is looked at before the signature is.
+    assert why in await accepts(receiver, with_certificate(wire, ours))
+
+
+def anchored(case: str) -> tuple[Identity, Identity]:
+    """An anchor, and a certificate that does not count although it was issued somehow."""
+    ca = authority()
+    match case:
+        case "another subject":
+            return ca, identity("p256", name="BIX", issuer=ca)
+        case "another authority":
+            return ca, identity("p256", issuer=authority("Other", 91))
+        case "an authority of that name, not that key":
+            return ca, identity("p256", issuer=authority("CA", 91))
+        case "self-signed":
+            return ca, identity("p256")
+        case "expired":
+            return ca, identity("p256", issuer=ca, ends=NOW - SECOND)
+        case "an expired authority":
+            ended = identity(
+                "p256", 90, name="CA", usage="key_cert_sign", authority=True, ends=NOW - DAY / 2
+            )
+            return ended, identity("p256", issuer=ended)
+        case "issued by no authority":
+            leaf = identity("p256", 92, name="Leaf", issuer=ca)
+            return leaf, identity("p256", issuer=leaf)
+        case "itself an authority":
+            return ca, identity("p256", issuer=ca, authority=True)
+        case "wrong usage":
+            return ca, identity("p256", issuer=ca, usage="key_encipherment")
+        case "small":
+            return ca, identity("rsa-1024", issuer=ca)
+        case _:
+            return ca, identity("p521", issuer=ca)
+
+
+def with_certificate(wire: bytes, one: Identity) -> bytes:
+    """``wire`` with another certificate in its signature."""
+    start, rest = wire.split(b"<ds:X509Certificate>")
+    written = b"".join(one.certificate_pem.splitlines()[1:-1])
+    return start + b"<ds:X509Certificate>" + written + rest[rest.index(b"</") :]
+
+
+async def test_what_is_no_certificate(biz: Party, psp: Party, opened: Open) -> None:
+    biz.hold(identity("p256"))
+    start, rest = (await sent(opened(biz))).split(b"<ds:X509Certificate>")
+    odd = start + b"<ds:X509Certificate>AAAA" + rest[rest.index(b"</") :]
+    assert "not the peer's" in await accepts(opened(psp), odd)
+    receiver = opened(psp, anchors=(authority(),), subject=SUBJECT)
+    assert "cannot be read" in await accepts(receiver, odd)
+
+
+async def test_anchors_change_without_a_restart(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca, next_ca = authority(), authority("Next", 91)
+    ours = identity("p256", issuer=next_ca)
+    biz.hold(ours)
+    receiver = opened(psp, anchors=(ca,), subject=SUBJECT)
+    wire = await sent(opened(biz))
+    assert "no valid chain" in await accepts(receiver, wire)
+    psp.anchors.write_bytes(ca.certificate_pem + next_ca.certificate_pem)
+    clock.time += SECOND
+    assert await accepts(receiver, wire) == ours.fingerprint
+    psp.anchors.write_bytes(b"")
+    clock.time += SECOND
+    assert "no anchor can be read" in await accepts(receiver, wire)
+
+
+def test_anchors_need_a_subject(psp: Party) -> None:
+    with pytest.raises(KeyUnusable, match="need the subject"):
+        psp.open(anchors=(authority(),))
+    with pytest.raises(KeyUnusable, match="is not a name as in RFC 4514"):
+        psp.open(anchors=(authority(),), subject="PSP")
+
+
+# for people
+
+
+def test_the_list_of_certificates(biz: Party, clock: SetClock) -> None:
+    old, new, theirs = identity("p256", 1), identity("p256", 2), identity("p384", name="PSP")
+    biz.hold(old, new)
+    biz.pin(theirs)
+    biz.anchors.write_bytes(authority().certificate_pem)
+    protection = Signature(biz.own, biz.peer, biz.anchors, SUBJECT)
+    listed = list_certificates(protection, "BIZ", "PSP", clock.now)
+    assert {(one.owner, one.subject, one.fingerprint) for one in listed} == {
+        ("BIZ", "CN=BIZ,C=TW", old.fingerprint),
+        ("BIZ", "CN=BIZ,C=TW", new.fingerprint),
+        ("PSP", "CN=PSP,C=TW", theirs.fingerprint),
+        ("PSP (anchor)", "CN=CA,C=TW", listed[-1].fingerprint),
+    } or {one.owner for one in listed} == {"BIZ", "PSP", "PSP (anchor)"}
+    assert all(one.not_before < NOW < one.not_after for one in listed)
+
+
+def test_when_a_certificate_ends() -> None:
+    thirty, seven, one = AHEAD
+    for before, within in (
+        (31 * DAY, None),
+        (30 * DAY + SECOND, None),
+        (30 * DAY, thirty),
+        (7 * DAY + SECOND, thirty),
+        (7 * DAY, seven),
+        (DAY, one),
+        (timedelta(0), one),
+        (-SECOND, timedelta(0)),
+    ):
+        assert ends_within(NOW + before, NOW) == within
+
+
+async def test_one_warning_for_each_certificate_and_step(
+    biz: Party, clock: SetClock, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "msh.security")
+    ours = identity("p256", ends=NOW + 40 * DAY)
+    biz.hold(ours)
+    security = opened(biz)
+
+    def said() -> list[str]:
+        lines = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return lines
+
+    assert said() == []
+    steps = {
+        10 * DAY: "within 30 days",
+        33 * DAY: "within 7 days",
+        39 * DAY: "within 1 day,",
+        41 * DAY: "has ended",
+    }
+    for passed, words in steps.items():
+        for _ in range(3):
+            clock.time = NOW + passed
+            security.look()
+            clock.time += timedelta(hours=1)
+            security.look()
+        (line,) = said()
+        assert words in line
+        assert f"certificate of BIZ ({ours.fingerprint[:16]}…)" in line
+
+
+def test_keys_are_made_once() -> None:
+    assert private_key("p256") is private_key("p256")
+    assert private_key("p256") is not private_key("p256", 1)

@@ -1,0 +1,214 @@
+"""The exchange of working keys between two handlers: lost, repeated, overtaken, restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import msh
+from msh.envelope import parse
+from msh.profiles import standard_profile
+from msh.protection import Mac, MacAlgorithm
+from msh.protocol.keys import State
+from msh.testing.network import Fault
+from tests.handler.conftest import BODY, World
+
+PROFILES = {standard_profile().namespace: standard_profile()}
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield World(stack)
+
+
+@pytest.fixture
+def mac(tmp_path: Path) -> Mac:
+    """What both sides agreed; they share one key-encryption key."""
+    file = tmp_path / "kek"
+    file.write_text("# msh test key\n" + "5a" * 32 + "\n")
+    file.chmod(0o600)
+    return Mac(f"file:{file}", overlap=timedelta(minutes=15))
+
+
+async def states(handler: msh.MessageServiceHandler) -> list[State]:
+    return [key.state for key in await handler.store.keys()]
+
+
+async def ended(world: World, task: asyncio.Task, seconds: float = 700.0):
+    """What ``task`` gives, with the clock run on for as long as it takes."""
+    await world.clock.advance(seconds)
+    assert task.done()
+    return await task
+
+
+async def exchanged(world: World, handler: msh.MessageServiceHandler):
+    return await ended(world, asyncio.create_task(handler.exchange_key(_peer(handler))), 1.0)
+
+
+def _peer(handler: msh.MessageServiceHandler) -> str:
+    return next(iter(handler.agreements)).peer
+
+
+async def pays(world: World, business: msh.MessageServiceHandler) -> msh.Message:
+    receipt = await business.send("PS810FTRQ", BODY)
+    return await ended(world, asyncio.create_task(receipt.reply()), 1.0)
+
+
+@pytest.mark.parametrize("algorithm", MacAlgorithm)
+async def test_an_exchanged_key_protects_both_ways(
+    world: World, mac: Mac, algorithm: MacAlgorithm
+) -> None:
+    terms = Mac(mac.key_encryption, algorithm)
+    platform = await world.platform(protection=terms)
+    business = await world.business(protection=terms)
+    key = await exchanged(world, business)
+    assert key.state is State.ACTIVE
+    assert await states(platform) == [State.ACTIVE]
+    reply = await pays(world, business)
+    assert str(reply.status) == "PSPPM0000I"
+    assert [call.service for call in platform.calls] == ["PS810FTRQ"]
+    assert parse(world.network.sent[-1], PROFILES).key_id == key.id
+
+
+async def test_without_a_key_a_message_is_held_and_leaves_once_there_is_one(
+    world: World, mac: Mac
+) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    receipt = await business.send("PS810FTRQ", BODY)
+    await world.clock.advance(60)
+    assert world.network.sent == []
+    assert (await receipt.delivery()).attempts == 0
+    assert world.steps(receipt.message_id).count("held") == 1
+    await exchanged(world, business)
+    await world.clock.advance(6)
+    assert str((await receipt.reply()).status) == "PSPPM0000I"
+    assert len(platform.calls) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_REPLY, Fault.SWALLOW_REPLY])
+@pytest.mark.parametrize("exchange", [1, 2])
+async def test_any_step_may_be_lost(world: World, mac: Mac, fault: Fault, exchange: int) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    world.network.faults[exchange] = fault
+    key = await ended(world, asyncio.create_task(business.exchange_key("PSP")))
+    assert key.state is State.ACTIVE
+    assert await states(platform) == [State.ACTIVE]
+    assert str((await pays(world, business)).status) == "PSPPM0000I"
+
+
+async def test_a_confirm_that_never_arrives_is_made_good_by_the_next_message(
+    world: World, mac: Mac
+) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    first = await exchanged(world, business)
+    sent = len(world.network.sent)
+    for number in range(sent + 2, sent + 40):
+        world.network.faults[number] = Fault.LOSE_REQUEST
+    task = asyncio.create_task(business.exchange_key("PSP"))
+    await world.clock.advance(1)
+    assert await states(platform) == [State.ACTIVE, State.PENDING]
+    assert await states(business) == [State.PREVIOUS, State.ACTIVE]
+    world.network.faults.clear()
+    reply = await pays(world, business)
+    assert str(reply.status) == "PSPPM0000I"
+    await world.clock.advance(0.1)
+    second = (await platform.store.keys())[-1]
+    assert second.state is State.ACTIVE
+    assert second.id != first.id
+    task.cancel()
+
+
+async def test_an_exchange_that_was_given_up_can_be_repeated(world: World, mac: Mac) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    await exchanged(world, business)
+    world.network.always = Fault.LOSE_REPLY
+    task = asyncio.create_task(business.exchange_key("PSP"))
+    with pytest.raises(msh.InDoubt):
+        await ended(world, task)
+    world.network.always = None
+    assert await states(business) == [State.ACTIVE, State.PENDING]
+    assert await states(platform) == [State.ACTIVE, State.PENDING]
+    assert str((await pays(world, business)).status) == "PSPPM0000I"  # under the old key
+    await exchanged(world, business)
+    assert await states(platform) == [State.PREVIOUS, State.PREVIOUS, State.ACTIVE]
+    assert str((await pays(world, business)).status) == "PSPPM0000I"
+
+
+async def test_the_platform_may_change_the_key_too(world: World, mac: Mac) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    await exchanged(world, business)
+    key = await exchanged(world, platform)
+    assert str((await pays(world, business)).status) == "PSPPM0000I"
+    assert parse(world.network.sent[-1], PROFILES).key_id == key.id
+
+
+async def test_two_exchanges_at_once_end_with_one_key_in_use(world: World, mac: Mac) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    await exchanged(world, business)
+    both = [
+        asyncio.create_task(business.exchange_key("PSP")),
+        asyncio.create_task(platform.exchange_key("BIZ")),
+    ]
+    await world.clock.advance(700)
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert any(not isinstance(result, Exception) for result in results)
+    used = [
+        next(key.id for key in await handler.store.keys() if key.state is State.ACTIVE)
+        for handler in (business, platform)
+    ]
+    assert used[0] == used[1]
+    assert str((await pays(world, business)).status) == "PSPPM0000I"
+
+
+async def test_another_key_encryption_key_is_told_and_changes_nothing(
+    world: World, mac: Mac, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("a5" * 32)
+    other.chmod(0o600)
+    platform = await world.platform(protection=Mac(f"file:{other}"))
+    business = await world.business(protection=mac)
+    task = asyncio.create_task(business.exchange_key("PSP"))
+    with pytest.raises(msh.InDoubt):  # not even the offer is authentic there
+        await ended(world, task)
+    assert await states(platform) == []
+    assert platform.receiver.refused["the MAC does not fit the message"] == 4
+
+
+async def test_keys_are_never_stored_or_sent_in_the_clear(world: World, mac: Mac) -> None:
+    platform = await world.platform(protection=mac)
+    business = await world.business(protection=mac)
+    await exchanged(world, business)
+    ring = business._securities.keys.security("PSP").ring
+    secret = ring.keys[0].secret
+    stored = await business.store.keys()
+    shown = b"".join(world.network.sent) + repr((stored, ring, world.entries)).encode()
+    assert secret not in shown
+    assert secret.hex() not in shown.decode("latin-1")
+    assert ring.keys[0].secret == platform._securities.keys.security("BIZ").ring.keys[0].secret
+
+
+async def test_keys_survive_a_restart(world: World, mac: Mac, tmp_path: Path) -> None:
+    platform = await world.platform(protection=mac)
+    store = msh.store.open_store(f"sqlite:///{tmp_path / 'biz.db'}")
+    business = world.handler("BIZ", protection=mac, store=store)
+    async with business:
+        await exchanged(world, business)
+    again = world.handler(
+        "BIZ", protection=mac, store=msh.store.open_store(f"sqlite:///{tmp_path / 'biz.db'}")
+    )
+    async with again:
+        assert str((await pays(world, again)).status) == "PSPPM0000I"
+    assert len(platform.calls) == 1
