@@ -1,6 +1,6 @@
 # Everything below sets itself up: a Python >= 3.11 is all that is needed.
 #   make demo    business system and platform, and everything that can go wrong in between
-#   make test    all checks and tests
+#   make test    all checks and tests (needs Debian's xmlsec1)
 #   make bench   speed, beside a floor taken in the same run (needs Debian's wrk)
 #   make docs    the documentation as HTML in build/docs
 

@@ -10,14 +10,16 @@ from pathlib import Path
 import msh
 from msh.blocking import MessageServiceHandler
 
+if len(sys.argv) != 2:
+    sys.exit("usage: python blocking_sender.py INVOICE")
 body = Path("messages/PS810FTRQ.xml").read_bytes()
 
 with MessageServiceHandler.from_config("msh.toml", listen=False) as handler:
     receipt = handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=sys.argv[1])
     try:
         reply = receipt.reply(timeout=60)
-    except TimeoutError:
-        print("no answer yet; it is kept and goes on by its schedule when a handler runs")
+    except TimeoutError as error:
+        print(error)
     except msh.DeliveryError as problem:
         print(problem)
     else:

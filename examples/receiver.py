@@ -1,11 +1,11 @@
 """A platform that receives payment requests and books each exactly once.
 
 msh init psp --role psp && cd psp
-python ../examples/receiver.py
+python ../examples/receiver.py          (instead of `msh serve`)
 """
 
 import asyncio
-import signal
+import sys
 
 import msh
 
@@ -16,8 +16,14 @@ others = {s for a in handler.agreements for s in a.accepts} - {msh.Service.PS810
 @handler.on(msh.Service.PS810FTRQ)
 def transfer(request: msh.Message) -> msh.Reply:
     def book(connection):  # in the transaction that records the reply: both, or neither
-        connection.execute("CREATE TABLE IF NOT EXISTS ledger (message_id TEXT PRIMARY KEY)")
-        connection.execute("INSERT INTO ledger VALUES (?)", (request.message_id,))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS payment (sender TEXT, message_id TEXT,"
+            " PRIMARY KEY (sender, message_id))"
+        )
+        connection.execute(
+            "INSERT INTO payment (sender, message_id) VALUES (?, ?)",
+            (request.sender, request.message_id),
+        )
 
     return msh.Reply(msh.Status.PSPPM0000I, apply=book)
 
@@ -28,12 +34,15 @@ async def acknowledge(request: msh.Message) -> msh.Reply:
 
 
 async def main() -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     async with handler:
         print("listening on", handler.url, flush=True)
-        await stop.wait()
+        await asyncio.Event().wait()  # for ever: Ctrl-C ends it cleanly
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        pass
+    except msh.MshError as error:
+        sys.exit(str(error))

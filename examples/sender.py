@@ -6,6 +6,7 @@ python ../examples/sender.py invoice-17
 
 import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msh
@@ -18,10 +19,12 @@ async def main(invoice: str) -> None:
     async with handler:
         receipt = await handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=invoice)
         print(receipt.message_id, "is on disk")
+        if (await receipt.delivery()).state is msh.DeliveryState.NOT_SENT:  # given up before
+            receipt = await handler.resend(receipt.message_id)  # the same message, not a new one
         try:
             reply = await receipt.reply()
         except msh.Undelivered:
-            print("surely not sent: try again with a new key")
+            print("surely not sent: run this again, with the same invoice")
         except msh.InDoubt as doubt:
             print("may have taken effect, so never send it as a new payment:", doubt)
         except msh.Resolved as result:
@@ -31,4 +34,7 @@ async def main(invoice: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    if len(sys.argv) != 2:
+        sys.exit("usage: python sender.py INVOICE")
+    with suppress(KeyboardInterrupt):  # what is on disk is kept, and delivered when a handler runs
+        asyncio.run(main(sys.argv[1]))

@@ -1,6 +1,7 @@
 """msh: a Message Service Handler for payment messages.
 
-Delivered, answered, and taking effect once, whatever the network, the disk or either process does.
+Durable, resent until answered, and recognised when repeated, whatever the network, the disk or
+either process does.
 """
 
 from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability

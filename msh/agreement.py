@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
-from msh.errors import NotAgreed
+from msh.errors import NotAgreed, UsageError
 from msh.profile import Profile, Role, RoleCodes
 from msh.protection import ANYWHERE, PLAIN, Mac, Plain, Protection, Source
 
@@ -146,6 +147,10 @@ class Agreements:
 
         Raises `NotAgreed` where there is none, or more than one and ``to`` is not given.
         """
+        for name, text in (("service", service), ("to", "" if to is None else to)):
+            if not isinstance(text, str):
+                raise UsageError(f"{name} must be a text, not {type(text).__name__}")
+        self._require_request(service)
         if to is not None:
             agreement = self.by_peer.get(to)
             if agreement is None:
@@ -156,7 +161,37 @@ class Agreements:
                 raise NotAgreed(f"{service} may not be sent to {to}; allowed: {allowed}")
             return agreement
         fitting = [a for a in self.by_peer.values() if service in a.sends]
-        if len(fitting) != 1:
-            parties = ", ".join(sorted(a.peer for a in fitting)) or "no party"
+        if len(fitting) > 1:
+            parties = ", ".join(sorted(a.peer for a in fitting))
             raise NotAgreed(f"{service} may be sent to {parties}; say which with `to`")
+        if not fitting:
+            raise NotAgreed(
+                f"{service} may be sent to no party: no agreement has it in `sends` (there is one "
+                f"with: {', '.join(sorted(self.by_peer)) or 'none'})"
+            )
         return fitting[0]
+
+    def _require_request(self, service: str) -> None:
+        """What is not agreed may be no service at all, or a reply: that is another mistake."""
+        if any(service in agreement.sends for agreement in self):
+            return
+        profiles = {agreement.profile.name: agreement.profile for agreement in self}
+        for profile in profiles.values():
+            if (row := profile.catalog.service(service)) is not None:
+                if row.kind == "request":
+                    return
+                raise NotAgreed(
+                    f"{service} is a reply, which is given by a handler and not sent; it answers "
+                    f"{row.request}"
+                )
+        for profile in profiles.values():
+            raise NotAgreed(no_service(service, profile))
+
+
+def no_service(name: str, profile: Profile) -> str:
+    """That ``profile`` has no such service, and which one may have been meant."""
+    requests = [row.code for row in profile.catalog.services.values() if row.kind == "request"]
+    near = get_close_matches(name.strip().upper(), requests, 2, 0.7)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `msh codes services`"
+    shown = name if len(name) <= 40 else f"{name[:40]}…"
+    return f"{shown!r} is no service of {profile.name}; {hint}"

@@ -20,6 +20,7 @@ from msh.errors import StoreClosed, UsageError
 from msh.message import Message
 from msh.observer import Observer
 from msh.receipt import Receipt as AsyncReceipt
+from msh.receipt import no_end
 from msh.store import Delivery, Store
 
 Result = TypeVar("Result")
@@ -45,11 +46,17 @@ class Receipt:
 
     def settled(self, timeout: float | None = None) -> Delivery:
         """Wait until the delivery has ended, one way or the other."""
-        return self._loop.run(self._receipt.settled(), timeout)
+        return self._within(timeout, self._receipt.settled())
 
     def reply(self, timeout: float | None = None) -> Message:
         """Wait for the answer. Raises `Undelivered`, `InDoubt` or `Resolved`."""
-        return self._loop.run(self._receipt.reply(), timeout)
+        return self._within(timeout, self._receipt.reply())
+
+    def _within(self, timeout: float | None, waiting: Coroutine[Any, Any, Result]) -> Result:
+        try:
+            return self._loop.run(waiting, timeout)
+        except TimeoutError:
+            raise no_end(self.message_id, timeout or 0.0) from None
 
     def __repr__(self) -> str:
         return repr(self._receipt)
@@ -129,7 +136,7 @@ class MessageServiceHandler:
     def send(
         self,
         service: str,
-        body: bytes | str = b"",
+        body: bytes | str | None,
         *,
         to: str | None = None,
         key: str | None = None,
@@ -147,6 +154,11 @@ class MessageServiceHandler:
         """The receipt of a message sent earlier, also before a restart."""
         loop = self._running()
         return Receipt(loop.run(self._handler.receipt(message_id)), loop)
+
+    def resend(self, message_id: str) -> Receipt:
+        """Begin a new series of attempts, with the same bytes and id. See `msh.Sender.resend`."""
+        loop = self._running()
+        return Receipt(loop.run(self._handler.resend(message_id)), loop)
 
     def _running(self) -> _Loop:
         if self._loop is None:

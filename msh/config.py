@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
+from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability, no_service
 from msh.catalog import STANDARD, schemas_folder
 from msh.config_security import (
     read_networks,
@@ -59,15 +59,20 @@ class Configuration:
 def read_configuration(path: Path) -> Configuration:
     """Read ``path``; raises `ConfigurationError` with every mistake in it."""
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        # Windows' editor puts a BOM in front, which is no TOML.
+        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigurationError(
             str(path), ["no such file; `msh init DIR` writes one, --config or MSH_CONFIG names it"]
         ) from None
     except OSError as error:
         raise ConfigurationError(str(path), [f"cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigurationError(
+            str(path), [f"line {line} is not in UTF-8; save the file as UTF-8"]
+        ) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
     place = Place(content, "")
     configuration = _configuration(place, path.resolve())
@@ -258,7 +263,7 @@ def _services(place: Place, name: str, profile: Profile | None) -> frozenset[str
     for service in services:
         row = profile.catalog.services.get(service)
         if row is None:
-            place.problem(name, f"{service!r} is no service of {profile.name}; see `msh codes`")
+            place.problem(name, no_service(service, profile))
         elif row.kind != "request":
             place.problem(
                 name, f"{service} is a reply, which needs no right; did you mean {row.request}?"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msh.errors import ConfigurationError, KeyUnusable
 from msh.protection import (
+    TEST_ORGANISATION,
     Mac,
     MacAlgorithm,
     PeerCertificate,
@@ -22,8 +23,6 @@ from msh.transport.tls import ClientCertificates, Tls, client_context, server_co
 
 #: How messages of an agreement can be protected.
 PROTECTIONS = ("none", "signature", "mac")
-#: The organisation in the subject of certificates that are for tests only.
-TEST_ORGANISATION = "msh test"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _LARGEST = 10_000_000  # bytes of a PEM file that is looked into

@@ -317,8 +317,6 @@ class Courier:
         try:
             reply, answer, reconnected = await self._exchange(agreement, delivery, wire, ends)
         except TransportError as error:
-            if isinstance(error, Rejected):
-                _log.warning("%s to %s: %s", delivery.message_id, agreement.peer, error)
             await self._store.record_failure(
                 outbound,
                 self._clock.now(),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
 from msh.agreement import Agreement
+from msh.errors import UsageError
 from msh.message import Message, Reply
 from msh.store import Claim, StoredReply
 
@@ -32,7 +33,49 @@ def _in_thread(
         return function(message, **options)
     except StopIteration as error:
         # No future takes it: whoever awaits the handler would wait for ever.
-        raise RuntimeError("the handler raised StopIteration") from error
+        raise UsageError("the handler raised StopIteration") from error
+
+
+def require_services(
+    services: Collection[object], accepted: Collection[str], taken: Collection[str]
+) -> None:
+    """Raise `UsageError` that names every service no handler can be registered for."""
+    names = [service for service in services if isinstance(service, str)]
+    if not names or len(names) < len(services):
+        raise UsageError(
+            'on() wants service codes, each as a text: write @handler.on("PS810FTRQ"), or '
+            "handler.on(*codes) for a list"
+        )
+    if twice := [name for name in names if name in taken]:
+        raise UsageError(f"{', '.join(twice)}: has a handler already")
+    if unknown := [name for name in names if name not in accepted]:
+        raise UsageError(
+            f"no agreement accepts {', '.join(unknown)}; add to `accepts` of the agreement it "
+            "is to come under, or correct the code"
+        )
+
+
+def require_handler(function: object) -> None:
+    """Raise `UsageError` for what cannot be called with a message (and its run)."""
+    if not callable(function):
+        raise UsageError(
+            f"a handler is a function of the message, not {type(function).__name__}; write "
+            '@handler.on("PS810FTRQ") above one'
+        )
+    name = getattr(function, "__qualname__", type(function).__name__)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{name}: a handler returns its msh.Reply, and yields nothing")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a callable without a signature
+        return
+    try:
+        signature.bind(None, **({"run": 1} if "run" in signature.parameters else {}))
+    except TypeError as error:
+        raise UsageError(
+            f"{name}{signature}: a handler is called with the message, and with run=N if it has a "
+            f"parameter `run`; this one cannot be: {error}"
+        ) from None
 
 
 @lru_cache(maxsize=1024)
@@ -114,7 +157,7 @@ class Desk:
             return await self._call(function, message, options)
         except SystemExit as error:
             # One message must not end the process, and with it the work of every other.
-            raise RuntimeError("the handler raised SystemExit") from error
+            raise UsageError("the handler raised SystemExit") from error
 
     async def _call(
         self, function: HandlerFunction, message: Message, options: dict[str, int]
@@ -133,7 +176,7 @@ class Desk:
             if inspect.isawaitable(result):
                 result = await result
         if not isinstance(result, Reply):
-            raise TypeError(f"a handler must return msh.Reply, not {type(result).__name__}")
+            raise UsageError(f"a handler must return msh.Reply, not {type(result).__name__}")
         return result
 
     def close(self) -> None:

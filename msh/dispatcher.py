@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -23,6 +22,7 @@ from msh.errors import (
     Refuse,
     StoreError,
 )
+from msh.failure import told
 from msh.message import Message, Outgoing, Reply
 from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
@@ -101,7 +101,7 @@ class Dispatcher:
         if not task.cancelled():
             error = task.exception()
             if error is not None:
-                _log.critical("a defect in msh itself: %s", _where(error))
+                _log.critical("a defect in msh itself: %s", told(error))
             else:
                 reply = task.result()
         for waiter in self._pending.pop(reception):
@@ -179,7 +179,7 @@ class Dispatcher:
         self, agreement: Agreement, message: Message, claim: Claim, error: Exception
     ) -> StoredReply | None:
         """A handler's failure is not an answer: it runs again, and only then 9999S."""
-        reason = _where(error)
+        reason = told(error)
         handling = agreement.handling
         _log.error(
             "%s %s: run %d of %d failed: %s",
@@ -360,11 +360,3 @@ class Dispatcher:
             for claim in list(desk.claims.values()):
                 with suppress(StoreError):  # lost or locked: the answer will tell
                     await self._store.extend(claim, now, handling.lease)
-
-
-def _where(error: BaseException) -> str:
-    """The kind of error and its place; never its text, which may hold a message's content."""
-    cause = error.__cause__ if error.__cause__ is not None else error
-    frames = traceback.extract_tb(cause.__traceback__)
-    place = f" at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"

@@ -176,6 +176,8 @@ def normal_body(body: bytes | str | Element, shape: Shape = STANDARD_SHAPE) -> b
                 f"the body cannot be sent: character {error.start} is half of a pair"
             ) from None
     elif not isinstance(body, bytes):
+        if not etree.iselement(body):
+            raise InvalidBody(f"the body must be bytes or a text, not {type(body).__name__}")
         body = etree.tostring(body, with_tail=False)
     if not body.strip():
         return b""
@@ -301,12 +303,15 @@ def _free_prefix(body: bytes) -> str:
 
 @lru_cache(maxsize=64)
 def _within_envelope(shape: Shape) -> Shape:
-    """What a body may have, so that the message around it is still within ``shape``."""
+    """What a body may have, so that the message around it is still within ``shape``.
+
+    An XML signature has 15 elements and two namespaces.
+    """
     return replace(
         shape,
         depth=max(shape.depth - 2, 1),
-        elements=shape.elements - 3 - len(fields(HeaderNames)),
-        namespaces=shape.namespaces - 2,
+        elements=shape.elements - 3 - len(fields(HeaderNames)) - 15,
+        namespaces=shape.namespaces - 4,
     )
 
 

@@ -133,9 +133,14 @@ class ApplyFailed(MshError):
 
 
 class Refuse(MshError):
-    """Raised by a handler to answer with a refusal: ``raise msh.Refuse("PSPBK0005E")``."""
+    """Raised by a handler to answer with a refusal: ``raise msh.Refuse("PSPBK0005E")``.
+
+    Raises `UsageError` for a code that says *done* (its kind is I: TDCC PSP 9.2).
+    """
 
     def __init__(self, status: StatusCode | str, text: str = "") -> None:
+        if str(status).endswith("I"):
+            raise UsageError(f"{status} says done, which refuses nothing; return msh.Reply instead")
         self.status = status
         self.text = text
         super().__init__(f"refused with {status}")

@@ -13,7 +13,8 @@ from typing import Any, Self, TypeVar
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock, SystemClock
 from msh.config import Configuration, read_configuration
-from msh.desk import HandlerFunction
+from msh.deliverylog import DeliveryLog
+from msh.desk import HandlerFunction, require_handler, require_services
 from msh.envelope import Parsed
 from msh.errors import ConfigurationError, UsageError
 from msh.message import Message, Outgoing
@@ -49,8 +50,8 @@ class MessageServiceHandler:
             receipt = await handler.send("PS811FTRRQ", body, to="PSP", key="invoice-17")
             reply = await receipt.reply()
 
-    It receives if it has handlers and a place to listen; a handler without either only sends, and
-    leaves what others received alone.
+    With a place to listen it needs a handler for every service that an agreement accepts. Without
+    one, and without handlers, it only sends, and leaves what others received alone.
     """
 
     def __init__(
@@ -66,13 +67,18 @@ class MessageServiceHandler:
         tls: Tls | None = None,
         proxies: Iterable[Network] = (),
     ) -> None:
+        if not isinstance(agreements, Agreements):
+            raise UsageError(
+                f"agreements must be msh.Agreements, not {type(agreements).__name__}; for a file "
+                "write MessageServiceHandler.from_config(FILE)"
+            )
         self.agreements = agreements
         self.store = open_store(store) if isinstance(store, str) else store
         self.url: str | None = None
         self._listen = listen
         self._transports = dict(transports or {})
         self._clock = clock or SystemClock()
-        self._observers = Observers(observers)
+        self._observers = Observers([DeliveryLog(), *observers])
         self._grace = grace
         self._settings = Settings(tls, tuple(proxies))
         self._handlers: dict[str, HandlerFunction] = {}
@@ -116,20 +122,14 @@ class MessageServiceHandler:
 
         It gets the `Message`, and the run's number (from 1) if it has a parameter ``run``, and
         returns a `Reply`, or raises `Refuse`. Any other exception is a
-        failure, not an answer: the handler runs again later.
+        failure, not an answer: the handler runs again later. Raises `UsageError` for services that
+        no agreement accepts or that have a handler, and for what cannot be called like that.
         """
-        if not services:
-            raise UsageError("on() needs at least one service code, such as 'PS810FTRQ'")
-        for service in services:
-            if service in self._handlers:
-                raise UsageError(f"{service} has a handler already")
-            if not any(service in agreement.accepts for agreement in self.agreements):
-                raise UsageError(
-                    f"no agreement accepts {service}; add it to `accepts` of the agreement it is "
-                    "to come under, or correct the code"
-                )
+        accepted = {service for agreement in self.agreements for service in agreement.accepts}
+        require_services(services, accepted, self._handlers)
 
         def register(function: Function) -> Function:
+            require_handler(function)
             for service in services:
                 self._handlers[service] = function
             return function
@@ -146,8 +146,8 @@ class MessageServiceHandler:
         """Open the store, deliver what is queued, and listen if there is anything to receive.
 
         Without ``deliver`` nothing leaves by itself: messages are queued for another process, or
-        delivered one by one with `Sender.deliver_only`. Raises `StoreError` or
-        `ConfigurationError`; then nothing runs.
+        delivered one by one with `Sender.deliver_only`. Raises `StoreError`, or
+        `ConfigurationError` for accepted services without a handler; then nothing runs.
         """
         if self._sender is not None or self._ending is not None:
             raise UsageError("this handler runs already, or is still being stopped")
@@ -171,6 +171,7 @@ class MessageServiceHandler:
                 late=sender.late,
                 queued=sender.wake,
             )
+            self._securities.start()
             if deliver:
                 sender.start()
             self.store.watch(self._changed)
@@ -247,7 +248,7 @@ class MessageServiceHandler:
     async def send(
         self,
         service: str,
-        body: bytes | str = b"",
+        body: bytes | str | None,
         *,
         to: str | None = None,
         key: str | None = None,
@@ -263,10 +264,14 @@ class MessageServiceHandler:
         """The receipt of a message sent earlier, also before a restart."""
         return await self.sender.receipt(message_id)
 
+    async def resend(self, message_id: str) -> Receipt:
+        """Begin a new series of attempts, with the same bytes and id. See `Sender.resend`."""
+        return await self.sender.resend(message_id)
+
     async def compose(
         self,
         service: str,
-        body: bytes | str = b"",
+        body: bytes | str | None,
         *,
         to: str | None = None,
         message_id: str | None = None,
@@ -364,7 +369,7 @@ class MessageServiceHandler:
 
     def _require_handlers(self) -> None:
         """A handler that receives must be able to answer whatever its agreements accept."""
-        if not self._handlers:
+        if not self._handlers and self._listen is None:
             return
         wanted = {service for agreement in self.agreements for service in agreement.accepts}
         missing = sorted(wanted - set(self._handlers))

@@ -104,7 +104,9 @@ class WorkingKeys:
             raise UsageError(f"no working keys: messages with {peer!r} are not protected by MACs")
         secret, offered = security.new_key(self._clock.now())
         agreement, services = security.agreement, security.agreement.profile.key_exchange
-        offer = KeyOffer(offered.id, offered.algorithm, offered.wrapped, offered.check_value)
+        offer = KeyOffer(
+            offered.id, offered.offered, offered.algorithm, offered.wrapped, offered.check_value
+        )
         message_id = f"{offered.id}-offer"
         await self._store.offer_key(offered, message_id)
         await security.load()
@@ -142,10 +144,13 @@ class WorkingKeys:
         """Keep an offered key as pending, and prove that it could be unwrapped."""
         security = self._securities[message.sender]
         agreement, codes = security.agreement, security.agreement.own_codes
+        now = self._clock.now()
         if agreement.own < agreement.peer and await security.exchanges_now():
             raise Refuse(codes[Check.SUSPENDED], "another key exchange is under way")
         try:
             offer = KeyOffer.read(message.body)
+            if offer.made > now + agreement.clock_skew:
+                raise KeyUnusable("it was made ahead of time")
             secret = security.unwrap(offer)
             proof = KeyProof.make(security.mac.algorithm, secret, offer.key, agreement.own)
         except MalformedMessage as error:
@@ -161,11 +166,14 @@ class WorkingKeys:
             check_value=offer.check_value,
             ours=False,
             state=State.PENDING,
-            offered=self._clock.now(),
+            offered=now,
+            made=offer.made,
         )
         kept = await self._store.offer_key(key, message.message_id)
         if kept.check_value != key.check_value:
             raise Refuse(codes[Check.KEY], "another key has this id")
+        if kept.state is State.PREVIOUS:
+            raise Refuse(codes[Check.KEY], "a newer key was offered meanwhile")
         await security.load()
         return Reply(codes[Check.DONE], proof.body())
 

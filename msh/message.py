@@ -7,6 +7,7 @@ are equal bytes.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from msh.catalog import StatusCode
-from msh.errors import UsageError
+from msh.errors import CatalogError, UsageError
 
 #: What a message id or a party id may be: visible ASCII, no white space.
 IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
@@ -82,10 +83,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be queued in the transaction that records a reply (see ``Reply.then``)."""
+    """A message to be queued in the transaction that records a reply (see ``Reply.then``).
+
+    ``body`` is one XML element, or None for a message that is meant to have none.
+    """
 
     service: str
-    body: bytes | str
+    body: bytes | str | None
     to: str
     key: str | None = None
     message_id: str | None = None
@@ -100,6 +104,8 @@ class Reply:
     the very transaction that records this reply: its writes and the reply become durable
     together or not at all. It may be called more than once before that commit, so it must do
     nothing else. ``then`` are messages queued in the same transaction.
+
+    Raises `UsageError` for what cannot be a reply, where it is made: in the handler.
     """
 
     status: StatusCode | str
@@ -107,3 +113,22 @@ class Reply:
     text: str = ""
     apply: Callable[[Any], object] | None = field(default=None, compare=False)
     then: tuple[Outgoing, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.status, StatusCode):
+            try:
+                StatusCode.parse(self.status)
+            except CatalogError as error:
+                raise UsageError(f"Reply: {error}") from None
+        if not isinstance(self.text, str):
+            raise UsageError(f"Reply: text must be a text, not {type(self.text).__name__}")
+        if self.apply is not None and not callable(self.apply):
+            raise UsageError(
+                f"Reply: apply must be a function of the connection, not "
+                f"{type(self.apply).__name__}"
+            )
+        if inspect.iscoroutinefunction(self.apply):
+            raise UsageError("Reply: apply must be a plain function; nobody awaits an async one")
+        then = self.then
+        if not isinstance(then, tuple) or not all(isinstance(one, Outgoing) for one in then):
+            raise UsageError("Reply: then must be a tuple of msh.Outgoing, such as (outgoing,)")

@@ -11,6 +11,9 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+#: The organisation in the subject of certificates that are for tests only; production refuses them.
+TEST_ORGANISATION = "msh test"
+
 
 class MacAlgorithm(StrEnum):
     """The algorithm of a MAC, and of the working keys made for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msh.errors import StoreClosed
@@ -60,6 +61,10 @@ class Source(Protocol):
         """The delivery as stored now."""
         ...
 
+    def within(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """A block that ends with `TimeoutError` after so many seconds."""
+        ...
+
     async def reply_to(self, delivery: Delivery) -> Message:
         """The stored reply, or an error that says what is known."""
         ...
@@ -86,8 +91,20 @@ class Receipt:
         """Where the delivery stands now."""
         return await self._source.look_up(self._delivery)
 
-    async def settled(self) -> Delivery:
-        """Wait until the delivery has ended, one way or the other."""
+    async def settled(self, timeout: float | None = None) -> Delivery:
+        """Wait until the delivery has ended, one way or the other.
+
+        Raises `TimeoutError` after ``timeout`` seconds; the message goes on as before.
+        """
+        if timeout is None:
+            return await self._settled()
+        try:
+            async with self._source.within(timeout):
+                return await self._settled()
+        except TimeoutError:
+            raise no_end(self.message_id, timeout) from None
+
+    async def _settled(self) -> Delivery:
         known = self._settlement.delivery
         if known is not None and known.state in SETTLED:
             return known
@@ -98,15 +115,16 @@ class Receipt:
             self._settlement.reopen(known)  # it was resent
         return await self._settlement.wait(self.message_id)
 
-    async def reply(self) -> Message:
+    async def reply(self, timeout: float | None = None) -> Message:
         """Wait for the answer, whatever its status code says.
 
         Raises `Undelivered` (no copy ever left: no effect), `InDoubt` (it may have taken effect:
-        no answer, the system error 9999S, or a refusal that may be about a later copy), or
-        `Resolved` (its result came instead). A later answer is recorded, so asking again may give
-        more.
+        no answer, the system error 9999S, or a refusal that may be about a later copy),
+        `Resolved` (its result came instead), or `TimeoutError` after ``timeout`` seconds, which
+        says nothing: the message goes on as before. A later answer is recorded, so asking again
+        may give more.
         """
-        delivery = await self.settled()
+        delivery = await self.settled(timeout)
         reply = self._settlement.reply
         # What another process recorded since is newer than the reply that is held here.
         held = delivery is self._settlement.delivery
@@ -116,3 +134,11 @@ class Receipt:
 
     def __repr__(self) -> str:
         return f"<Receipt {self.message_id}>"
+
+
+def no_end(message_id: str, seconds: float) -> TimeoutError:
+    """What a caller is told who does not wait any longer."""
+    return TimeoutError(
+        f"{message_id}: no end within {seconds:g} s; the message is kept, and goes on by its "
+        "schedule while a handler runs"
+    )

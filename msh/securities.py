@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msh.agreement import Agreement, Agreements
@@ -17,6 +18,10 @@ if TYPE_CHECKING:  # only a protected agreement loads cryptography
     from msh.keys import WorkingKeys
 
 
+#: How often certificates are looked at when no message does it.
+LOOK_EVERY = timedelta(hours=1)
+
+
 class Securities:
     """One `msh.security.base.Security` per agreement."""
 
@@ -24,6 +29,8 @@ class Securities:
         """Raises `KeyUnusable` for a key or certificate that cannot be used."""
         self.keys: WorkingKeys | None = None
         self.closed = False
+        self._clock = clock
+        self._looking: asyncio.Task[None] | None = None
         if any(isinstance(agreement.protection, Mac) for agreement in agreements):
             from msh.keys import WorkingKeys
 
@@ -55,6 +62,18 @@ class Securities:
         if self.keys is not None:
             await self.keys.load()
 
+    def start(self) -> None:
+        """Warn of certificates that end soon, also while no message comes."""
+        looks = [look for one in self._by_peer.values() if (look := getattr(one, "look", None))]
+        if looks:
+            self._looking = asyncio.create_task(self._look(looks), name="msh-certificates")
+
+    async def _look(self, looks: Sequence[Callable[[], None]]) -> None:
+        while True:
+            for look in looks:
+                look()
+            await self._clock.sleep_until(self._clock.now() + LOOK_EVERY)
+
     def changed(self) -> None:
         """Another process changed the store."""
         if self.keys is not None:
@@ -63,6 +82,9 @@ class Securities:
     async def close(self) -> None:
         """Let go of threads, and finish what was begun."""
         self.closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         if self.keys is not None:
             await self.keys.close()
         await asyncio.gather(*(security.close() for security in self._by_peer.values()))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from datetime import timedelta
 from weakref import WeakValueDictionary
 
 from msh.agreement import Agreement, Agreements
@@ -13,9 +14,11 @@ from msh.courier import STORE_PAUSE, Courier, message_of
 from msh.envelope import Parsed, normal_body, parse, serialise
 from msh.errors import (
     InDoubt,
+    InvalidBody,
     MessageTooLarge,
     NotAgreed,
     Resolved,
+    StoreClosed,
     StoreError,
     Undelivered,
     UnknownMessage,
@@ -62,7 +65,7 @@ class Sender:
     async def send(
         self,
         service: str,
-        body: bytes | str = b"",
+        body: bytes | str | None,
         *,
         to: str | None = None,
         key: str | None = None,
@@ -71,10 +74,10 @@ class Sender:
     ) -> Receipt:
         """Queue a message; it is on disk when this returns.
 
-        ``key`` is the caller's own name for the request (1 to 200 characters): the same key and
-        content give the same message again, also from another process. Raises `UsageError`
-        (`NotAgreed`, `InvalidBody`, `MessageTooLarge`, `KeyReused`) or `StoreError`; then nothing
-        was queued.
+        ``body`` is one XML element, or None for a message that is meant to have none. ``key`` is
+        the caller's own name for the request (1 to 200 characters): the same key and content give
+        the same message again, also from another process. Raises `UsageError` (`NotAgreed`,
+        `InvalidBody`, `MessageTooLarge`, `KeyReused`) or `StoreError`; then nothing was queued.
         """
         outgoing = Outgoing(service, body, to or "", key, message_id, ref_to)
         draft = self.draft(outgoing)
@@ -89,6 +92,7 @@ class Sender:
 
     def draft(self, outgoing: Outgoing) -> Draft:
         """Check what is to be sent; raises before anything is stored."""
+        _require_texts(outgoing)
         agreement = self._agreements.to_send(outgoing.service, outgoing.to or None)
         if agreement.endpoint is None:
             raise NotAgreed(
@@ -98,7 +102,14 @@ class Sender:
         if outgoing.key is not None and not 1 <= len(outgoing.key) <= 200:
             raise UsageError("a key must be 1 to 200 characters")
         now = self._clock.now()
-        body = normal_body(outgoing.body, agreement.profile.shape)
+        body = b""
+        if outgoing.body is not None:
+            body = normal_body(outgoing.body, agreement.profile.shape)
+            if not body:
+                raise InvalidBody(
+                    "the body is empty, as of an export that failed; give one XML element, or None "
+                    "for a message that is meant to have no body"
+                )
         message_id = outgoing.message_id or new_message_id(agreement.own, now)
         for name, text in (("message_id", message_id), ("ref_to", outgoing.ref_to)):
             if text is not None and not is_identifier(text):
@@ -139,7 +150,11 @@ class Sender:
         raise UnknownMessage(f"{message_id}: no message of that id was sent from this store")
 
     async def resend(self, message_id: str) -> Receipt:
-        """Begin a new series of attempts with the same bytes (for an operator)."""
+        """Begin a new series of attempts with the same bytes, for a message without an answer.
+
+        The other side recognises it by its id, so it cannot take effect twice there. Raises
+        `UnknownMessage`, or `UsageError` for one that is answered, or under way.
+        """
         delivery = await self._store.resend(self._agreements.own, message_id, self._clock.now())
         self.wake(delivery.receiver)
         return self._receipt(delivery)
@@ -229,9 +244,14 @@ class Sender:
         # Nothing was sent yet, or the content is gone since it ended: no reply can be bound to it.
         return self._courier.digest_of(stored[1]) if stored and stored[1] else b""
 
+    def within(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """A block that ends with `TimeoutError` after so many seconds."""
+        return self._clock.timeout(self._clock.now() + timedelta(seconds=seconds))
+
     async def look_up(self, delivery: Delivery) -> Delivery:
         """The delivery as stored now."""
-        found = await self._store.delivery(delivery.id)
+        with _stopped(delivery.message_id):
+            found = await self._store.delivery(delivery.id)
         if found is None:
             raise UnknownMessage(f"{delivery.message_id}: its id is no longer kept")
         return found
@@ -253,7 +273,8 @@ class Sender:
             )
         if state is State.IN_DOUBT:
             raise InDoubt(name, "no answer to any attempt; it may have taken effect")
-        wire = await self._store.delivery_reply(delivery.id)
+        with _stopped(name):
+            wire = await self._store.delivery_reply(delivery.id)
         if wire is not None:
             return parse(wire, self._profiles).message
         if state is State.RESOLVED:
@@ -300,3 +321,25 @@ class Sender:
                     and delivery.state not in deliveries.OPEN
                 ):
                     self._settle(delivery)
+
+
+def _require_texts(outgoing: Outgoing) -> None:
+    for name, text in (
+        ("key", outgoing.key),
+        ("message_id", outgoing.message_id),
+        ("ref_to", outgoing.ref_to),
+    ):
+        if text is not None and not isinstance(text, str):
+            raise UsageError(f"{name} must be a text, not {type(text).__name__}")
+
+
+@contextmanager
+def _stopped(message_id: str) -> Iterator[None]:
+    """Say whose store is closed: a receipt outlives the `async with` of its handler."""
+    try:
+        yield
+    except StoreClosed:
+        raise StoreClosed(
+            f"{message_id}: the handler was stopped; the message is kept, ask with "
+            "receipt(message_id) while a handler runs"
+        ) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from msh.agreement import Agreement
     from msh.config import Configuration
     from msh.protocol.journal import Direction, Entry
     from msh.store import Store
@@ -32,6 +33,16 @@ WaitOption = Annotated[
     bool,
     typer.Option("--wait", help="Deliver it from here, and wait for its end, one way or another."),
 ]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        min=0,
+        metavar="SECONDS",
+        help="With --wait: how long, at most. The message goes on as before.",
+        show_default=False,
+    ),
+]
 
 
 def named_path(ctx: typer.Context, given: Path | None) -> Path | None:
@@ -47,6 +58,17 @@ def configuration_of(ctx: typer.Context, given: Path | None) -> Configuration:
     return read_configuration(named_path(ctx, given) or USUAL)
 
 
+def agreement_with(configuration: Configuration, party: str) -> Agreement:
+    """The agreement with ``party``. Raises `NotAgreed`, which names those that there are."""
+    from msh.errors import NotAgreed
+
+    agreement = configuration.agreements.get(party)
+    if agreement is None:
+        known = ", ".join(sorted(configuration.agreements.by_peer))
+        raise NotAgreed(f"no agreement with party {party!r}; there is one with: {known}")
+    return agreement
+
+
 def read_input(name: str) -> bytes:
     """The bytes of a file, or of standard input for ``-``. Raises `UsageError`."""
     from msh.errors import UsageError
@@ -57,6 +79,17 @@ def read_input(name: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}; - reads stdin") from None
+
+
+def read_body(name: str) -> bytes:
+    """As `read_input`, but nothing is no body: the export before it may have failed."""
+    from msh.errors import UsageError
+
+    content = read_input(name)
+    if not content.strip():
+        shown = "stdin" if name == "-" else name
+        raise UsageError(f"{shown}: is empty; a body is one XML element. Nothing was queued")
+    return content
 
 
 def require_file(configuration: Configuration) -> None:

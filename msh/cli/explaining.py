@@ -12,8 +12,11 @@ from msh.catalog import Catalog, Meaning, StatusCode
 from msh.cli.output import local
 from msh.protocol import delivery as deliveries
 from msh.protocol import reception as receptions
+from msh.protocol.journal import Entry, Step
 from msh.store import Attempt, Delivery, Reception
 
+#: The reason that the journal gives where a party or service was suspended.
+_SUSPENDED = "suspended"
 _PURGED = "Its content and journal have been purged; ids and status are still kept."
 
 # Answers to an inquiry, which say something of the transaction it asks about and settle nothing.
@@ -34,19 +37,27 @@ _ABOUT_ANOTHER = {
 
 
 def why_delivery(
-    delivery: Delivery, attempts: Sequence[Attempt], catalog: Catalog, now: datetime
+    delivery: Delivery,
+    attempts: Sequence[Attempt],
+    catalog: Catalog,
+    now: datetime,
+    journal: Sequence[Entry] = (),
 ) -> str:
-    """A paragraph about a message sent from here, for every state."""
+    """A paragraph about a message sent from here, for every state; ``journal`` tells of a hold."""
     head = (
         f"{delivery.service} {delivery.message_id} to {delivery.receiver} was queued here on "
         f"{local(delivery.queued)}."
     )
     tail = (_PURGED,) if delivery.purged else ()
+    if reason := _held(delivery, journal):
+        return " ".join((head, *_of_hold(delivery, reason), *tail))
     return " ".join((head, *_of_state(delivery, attempts, catalog, now), *tail))
 
 
-def why_reception(reception: Reception, catalog: Catalog, now: datetime) -> str:
-    """A paragraph about a message received here, for every state."""
+def why_reception(
+    reception: Reception, catalog: Catalog, now: datetime, journal: Sequence[Entry] = ()
+) -> str:
+    """A paragraph about a message received here, for every state; ``journal`` tells of a refusal."""
     head = (
         f"{reception.service} {reception.message_id} from {reception.sender} was received here on "
         f"{local(reception.received)}."
@@ -58,10 +69,37 @@ def why_reception(reception: Reception, catalog: Catalog, now: datetime) -> str:
             "had no further effect.",
             *tail,
         )
+    reasons = [entry.details.get("reason") for entry in journal if entry.step is Step.REFUSED]
+    if reasons and reasons[-1] == _SUSPENDED and reception.status is not None:
+        return " ".join((head, *_of_suspension(reception, catalog), *tail))
     return " ".join((head, *_of_reception(reception, catalog, now), *tail))
 
 
 # outbound
+
+
+def _held(delivery: Delivery, journal: Sequence[Entry]) -> str:
+    """Why the delivery is held, if it is: since then no attempt has begun."""
+    if delivery.state not in (deliveries.State.QUEUED, deliveries.State.WAITING):
+        return ""
+    last = journal[-1] if journal else None
+    return str(last.details.get("reason")) if last and last.step is Step.HELD else ""
+
+
+def _of_hold(delivery: Delivery, reason: str) -> tuple[str, ...]:
+    peer = delivery.receiver
+    left = (
+        "No attempt has begun yet, so nothing has left this machine."
+        if not delivery.copies
+        else _copies(delivery)
+    )
+    return (
+        left,
+        f"It is held, because it cannot be protected as agreed with {peer}: {reason.rstrip('.')}.",
+        f"See to that: `msh keys exchange {peer}` exchanges a working key, `msh certs check` says "
+        "what certificates lack. Then it leaves by itself while `msh serve` runs; being held costs "
+        "it no attempt.",
+    )
 
 
 def _of_state(
@@ -274,6 +312,16 @@ def _of_reception(reception: Reception, catalog: Catalog, now: datetime) -> tupl
     return (f"{replied}, after {runs} of its handler: {said}",)
 
 
+def _of_suspension(reception: Reception, catalog: Catalog) -> tuple[str, ...]:
+    return (
+        f"{reception.sender} or {reception.service} was suspended here, so it was answered with "
+        f"{_quoted(reception.status, catalog)} on {local(reception.answered)}: no handler ran, and "
+        "it has had no effect here.",
+        f"`msh suspensions` says what still is, `msh resume` ends it. Then {reception.sender} may "
+        "send it again, as a new message: resends of this one get the same reply.",
+    )
+
+
 def _holder(reception: Reception, lapsed: bool) -> str:
     if lapsed:
         return (
@@ -288,7 +336,10 @@ def _holder(reception: Reception, lapsed: bool) -> str:
 
 def _by_result(reception: Reception, catalog: Catalog) -> str:
     result = catalog.result_for(reception.service)
-    return f", for instance by a {result} that refers to it." if result else "."
+    if not result:
+        return "."
+    command = f"msh send {result} BODY.xml --to {reception.sender} --ref-to {reception.message_id}"
+    return f", for instance by a {result} that refers to it: `{command}`."
 
 
 # words

@@ -12,6 +12,7 @@ from msh.cli.output import iso
 from msh.config import Configuration
 from msh.envelope import parse
 from msh.errors import MshError, UnknownMessage
+from msh.protocol.delivery import State
 from msh.protocol.journal import Direction, Entry
 from msh.store import Attempt, Delivery, Reception, Store
 
@@ -24,6 +25,8 @@ class Found:
     attempts: Sequence[Attempt]
     journal: Sequence[Entry]
     text: str
+    request: bytes | None = None
+    reply: bytes | None = None
 
     @property
     def direction(self) -> Direction:
@@ -39,6 +42,16 @@ def catalog_of(configuration: Configuration) -> Catalog:
 def direction_of(subject: Delivery | Reception) -> Direction:
     """Which way a message goes, seen from here."""
     return Direction.OUTBOUND if isinstance(subject, Delivery) else Direction.INBOUND
+
+
+def held(subject: Delivery | Reception) -> bool:
+    """Whether a message waits for a key or certificate: put off before its first attempt."""
+    return (
+        isinstance(subject, Delivery)
+        and subject.state is State.QUEUED
+        and subject.due is not None
+        and subject.due > subject.queued
+    )
 
 
 def came(subject: Delivery | Reception) -> Any:
@@ -71,12 +84,28 @@ async def look(store: Store, configuration: Configuration, subject: Delivery | R
     """All that the store knows of one message."""
     direction = direction_of(subject)
     peer = subject.receiver if isinstance(subject, Delivery) else subject.sender
+    request, reply = await _content(store, subject)
     return Found(
         subject,
         await store.attempts(subject.id) if isinstance(subject, Delivery) else (),
         await whole_journal(store, subject.message_id, direction, peer),
         await text_of_reply(store, configuration, subject),
+        request,
+        reply,
     )
+
+
+async def _content(
+    store: Store, subject: Delivery | Reception
+) -> tuple[bytes | None, bytes | None]:
+    """The request as it left or came (its body alone before it first leaves), and the reply."""
+    if isinstance(subject, Delivery):
+        stored = await store.request_wire(subject.id)
+        request = (stored[1] or stored[0]) if stored else None
+        return request, await store.delivery_reply(subject.id)
+    reply = await store.reply_of(subject.id)
+    answered = (reply.form or reply.plain) if reply else None
+    return await store.received_wire(subject.id), answered
 
 
 async def text_of_reply(
@@ -121,6 +150,7 @@ def row(subject: Delivery | Reception, catalog: Catalog) -> dict[str, Any]:
     if isinstance(subject, Delivery):
         own = {
             "key": subject.key,
+            "held": held(subject),
             "attempts": subject.attempts,
             "settled": iso(subject.settled),
             "resolved_by": subject.resolved_by,
@@ -134,12 +164,14 @@ def row(subject: Delivery | Reception, catalog: Catalog) -> dict[str, Any]:
     return common | own
 
 
-def whole(found: Found, catalog: Catalog) -> dict[str, Any]:
-    """A message as `msh show --json` prints it."""
+def whole(found: Found, catalog: Catalog, bodies: bool = False) -> dict[str, Any]:
+    """A message as `msh show --json` prints it; with ``bodies``, its content too."""
+    content = {"request": found.request, "reply": found.reply} if bodies else {}
     return row(found.subject, catalog) | {
         "text": found.text,
         "attempts": [_attempt(attempt) for attempt in found.attempts],
         "journal": [_entry(entry) for entry in found.journal],
+        **{name: wire and wire.decode(errors="replace") for name, wire in content.items()},
     }
 
 

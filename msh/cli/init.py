@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from msh.cli.protecting import Kind, table
 
 if TYPE_CHECKING:
     from msh.profile import Profile
@@ -48,35 +50,65 @@ _PEERS: Mapping[Role, Mapping[Role, str]] = {
     Role.PSP: {Role.BUSINESS: "to-business", Role.BANK: "to-bank"},
     Role.BANK: {Role.PSP: "to-business"},
 }
-_BACK = {"to-bank": "to-business", "to-business": "to-bank"}
+_MEANT: Mapping[Kind, str] = {
+    Kind.NONE: "messages go as they are: for a network protected otherwise",
+    Kind.SIGNATURE: "each message is signed, both ways",
+    Kind.MAC: "each message carries a MAC, both ways",
+}
 
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
     role: Annotated[Role, typer.Option("--role", help="Which party it is for.")],
+    protection: Annotated[
+        Kind | None,
+        typer.Option(
+            "--protection",
+            help="How messages are protected, with test keys (else as --peer says, or none).",
+            show_default=False,
+        ),
+    ] = None,
+    peers: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--peer",
+            metavar="DIR",
+            help="The folder of a peer, made before: keys and certificates go both ways.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a folder that works as it is: configuration, handlers, sample messages.
 
     Nothing that exists is overwritten.
     """
+    from msh.cli.files import OPEN, SECRET, write_new
+    from msh.cli.protecting import chosen_kind, make, read_peers
     from msh.cli.samples import sample_body
     from msh.errors import UsageError
     from msh.profiles import standard_profile
 
     profile = standard_profile()
+    own, parties = _PARTIES[role].id, [_PARTIES[peer].id for peer in _PEERS[role]]
+    there = read_peers(peers or [], own, parties)
+    kind = chosen_kind(protection, own, there)
     sends = sorted({s for peer in _PEERS[role] for s in _sent(profile, role, peer)})
     accepts = sorted({s for peer in _PEERS[role] for s in _sent(profile, peer, role)})
     files = {f"messages/{service}.xml": sample_body(service) for service in sends}
     files["handlers.py"] = handlers_text(role, accepts)
     # The configuration comes last: a folder that holds one is whole.
-    files["msh.toml"] = configuration_text(role, profile)
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise UsageError(
-            f"{folder} holds {', '.join(sorted(there))} already; nothing was written. Name another "
-            "folder, or move what is there away"
-        )
+    files["msh.toml"] = configuration_text(role, profile, kind)
+    _require_absent(folder, files)
+    made = make(kind, own, parties, there)
+    _require_absent(folder, [*made.own, *made.theirs])
     try:
+        for name in made.folders:
+            (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path, content in made.theirs.items():
+            write_new(path, content, OPEN)
+        for name, content in made.own.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_new(folder / name, content, SECRET)
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
@@ -84,7 +116,21 @@ def init(
         raise UsageError(
             f"{error.filename or folder}: cannot be written: {error.strerror}"
         ) from None
-    typer.echo(_what_next(folder, role, profile))
+    typer.echo(
+        _what_next(folder, role, profile, kind, {p: c.path.parent for p, c in there.items()})
+    )
+
+
+def _require_absent(folder: Path, names: Iterable[str | Path]) -> None:
+    """Raises `UsageError` if any of these files is there."""
+    from msh.errors import UsageError
+
+    there = sorted(str(name) for name in names if (folder / name).exists())
+    if there:
+        raise UsageError(
+            f"{folder} holds {', '.join(there)} already; nothing was written. Name another "
+            "folder, or move what is there away"
+        )
 
 
 def _sent(profile: Profile, sender: Role, receiver: Role) -> list[str]:
@@ -99,10 +145,10 @@ def _sent(profile: Profile, sender: Role, receiver: Role) -> list[str]:
 # msh.toml
 
 
-def configuration_text(role: Role, profile: Profile) -> str:
+def configuration_text(role: Role, profile: Profile, kind: Kind = Kind.NONE) -> str:
     """The configuration of a new folder."""
     party = _PARTIES[role]
-    agreements = "".join(_agreement_text(role, peer, profile) for peer in _PEERS[role])
+    agreements = "".join(_agreement_text(role, peer, profile, kind) for peer in _PEERS[role])
     return f"""\
 # The configuration of {party.id}, {party.name}.
 # `msh` reads it from the folder it is started in; --config or MSH_CONFIG names another.
@@ -126,7 +172,7 @@ ids_days = 400                       # their ids, by which a repeat is still rec
 {agreements}"""
 
 
-def _agreement_text(role: Role, peer: Role, profile: Profile) -> str:
+def _agreement_text(role: Role, peer: Role, profile: Profile, kind: Kind) -> str:
     other = _PARTIES[peer]
     sends, accepts = _sent(profile, role, peer), _sent(profile, peer, role)
     return f"""
@@ -134,12 +180,12 @@ def _agreement_text(role: Role, peer: Role, profile: Profile) -> str:
 [agreements.{other.id}]
 role = "{peer}"
 endpoint = "http://127.0.0.1:{other.port}{profile.path}"
-protection = "none"                  # messages go as they are: for a network protected otherwise
+protection = "{kind}"{" " * (21 - len(kind))} # {_MEANT[kind]}
 sends = {_list_text(sends)}
 accepts = {_list_text(accepts)}
 time_to_live = 3600                  # seconds after which {other.id} refuses a message; 0 sets none
 clock_skew = 300                     # seconds by which the two clocks may differ
-
+{table(kind, other.id)}
 # How we resend (9.7.5): with these values, attempts at 0, 90, 240 and 510 s, given up at 540 s.
 [agreements.{other.id}.outbound]
 resends = 3
@@ -252,11 +298,22 @@ def transfer(request: msh.Message) -> msh.Reply:
 # what next
 
 
-def _what_next(folder: Path, role: Role, profile: Profile) -> str:
+def _what_next(
+    folder: Path, role: Role, profile: Profile, kind: Kind, there: Mapping[str, Path]
+) -> str:
     party = _PARTIES[role]
     peer = list(_PEERS[role])[-1]
+    other = _PARTIES[peer].id
     service = _sent(profile, role, peer)[0]
     file = Path("messages") / f"{service}.xml"
+    made = f"`msh init DIR --role {peer}`, then "
+    if other in there:
+        made = ""
+    elif kind is not Kind.NONE:
+        made = f"`msh init DIR --role {peer} --peer {folder}`, then "
+    exchange = (
+        f"  msh keys exchange {other}     the first working key\n" if kind is Kind.MAC else ""
+    )
     return f"""\
 {folder} is {party.id}, {party.name}. Next:
 
@@ -264,8 +321,8 @@ def _what_next(folder: Path, role: Role, profile: Profile) -> str:
   msh serve     receive at http://127.0.0.1:{party.port}{profile.path}, and deliver
   msh tail      in another window: follow each message
 
-With {_PARTIES[peer].id} running (`msh init DIR --role {peer}`, then `msh serve` there):
+With {other} running ({made}`msh serve` there):
 
-  msh send {service} {file} --wait
+{exchange}  msh send {service} {file} --wait
 
 msh.toml says what is agreed with whom, handlers.py what is done with what comes in."""

@@ -35,6 +35,15 @@ def list_messages(
     state: Annotated[
         str | None, typer.Option("--state", help="Only those in this state, such as in-doubt.")
     ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="CODE",
+            help="Only those answered with this code, or one that begins so: PSPPM0001S, PSPBK.",
+            show_default=False,
+        ),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -62,14 +71,16 @@ def list_messages(
     configuration = configuration_of(ctx, config)
     limit = limit or (_ALL if as_json else SHOWN)
     # One more than is shown tells whether there are more.
-    asked = _Asked(inbound, outbound, state, since, limit if as_json else limit + 1)
-    found = [] if nothing_stored(configuration) else asyncio.run(asked.ask(configuration))
+    asked = _Asked(inbound, outbound, state, status, since, limit if as_json else limit + 1)
+    absent = nothing_stored(configuration)
+    found = [] if absent else asyncio.run(asked.ask(configuration))
     catalog = catalog_of(configuration)
     if as_json:
         print_json([row(subject, catalog) for subject in found[:limit]])
         return
     if not found:
-        remark("no messages")
+        where = configuration.store.partition(":///")[2]
+        remark(f"no messages{f': {where} does not exist yet' if absent else ''}")
         return
     now = datetime.now(UTC)
     print_table(
@@ -84,12 +95,19 @@ def list_messages(
 def show(
     ctx: typer.Context,
     message_id: MessageId,
+    bodies: Annotated[
+        bool,
+        typer.Option(
+            "--body", help="Also the stored request and reply, unmasked: mind who can read along."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show all that is stored about a message: its state, its attempts or runs, its journal.
+    """Show what became of a message: its state, its attempts or runs, its journal.
 
-    An id that names a message of each direction, or of several senders, shows them all.
+    With --body also its content, the request and the reply as they are stored. Nothing in it is
+    masked. An id that names a message of each direction, or of several senders, shows them all.
     """
     from msh.cli.finding import catalog_of, find, whole
 
@@ -97,13 +115,15 @@ def show(
     found = asyncio.run(find(configuration, message_id))
     catalog = catalog_of(configuration)
     if as_json:
-        first, *others = [whole(one, catalog) for one in found]
+        first, *others = [whole(one, catalog, bodies) for one in found]
         print_json(first | {"others": others})
         return
     for number, one in enumerate(found):
         if number:
             console().print()
         _print_whole(one, configuration)
+        if bodies:
+            _print_content(one)
 
 
 def why(ctx: typer.Context, message_id: MessageId, config: ConfigOption = None) -> None:
@@ -119,9 +139,11 @@ def why(ctx: typer.Context, message_id: MessageId, config: ConfigOption = None) 
             console().print()
         subject = found.subject
         if isinstance(subject, Delivery):
-            console().print(why_delivery(subject, found.attempts, catalog, now))
+            said = why_delivery(subject, found.attempts, catalog, now, found.journal)
         else:
-            console().print(why_reception(subject, catalog, now))
+            said = why_reception(subject, catalog, now, found.journal)
+        # Where no terminal wraps it, it is one line, so that commands in it can be copied.
+        console().print(said, soft_wrap=not console().is_terminal)
 
 
 def tail(
@@ -165,13 +187,21 @@ class _Asked:
     """What `msh list` is to print."""
 
     def __init__(
-        self, inbound: bool, outbound: bool, state: str | None, since: str | None, limit: int
+        self,
+        inbound: bool,
+        outbound: bool,
+        state: str | None,
+        status: str | None,
+        since: str | None,
+        limit: int,
     ) -> None:
         both = inbound == outbound
         self.inbound, self.outbound = inbound or both, outbound or both
         self.state = _known_state(state, self.inbound, self.outbound) if state else None
+        self.status = status or ""
         self.since = moment(since, datetime.now(UTC)) if since else None
-        self.limit = limit
+        # The store knows nothing of codes, so all are looked through for one.
+        self.limit = _ALL if self.status else limit
 
     async def ask(self, configuration: Configuration) -> list[Delivery | Reception]:
         """The messages, newest first."""
@@ -187,7 +217,8 @@ class _Asked:
                 found += await store.receptions(
                     state=self.state, since=self.since, limit=self.limit
                 )
-        return sorted(found, key=came, reverse=True)
+        fitting = [one for one in found if str(one.status or "").startswith(self.status)]
+        return sorted(fitting, key=came, reverse=True)
 
 
 def _known_state(state: str, inbound: bool, outbound: bool) -> str:
@@ -231,7 +262,8 @@ def _cells(row: dict[str, Any], subject: Delivery | Reception, now: datetime) ->
     from msh.store import Delivery
 
     outbound = isinstance(subject, Delivery)
-    said = " ".join(part for part in (row["state"], row["status"], row["text"]) if part)
+    state = f"{row['state']}, held" if row.get("held") else row["state"]
+    said = " ".join(part for part in (state, row["status"], row["text"]) if part)
     return (
         row["message_id"],
         local_short(came(subject), now),
@@ -277,10 +309,20 @@ def _print_whole(found: Found, configuration: Configuration) -> None:
             ("handler runs", str(subject.runs)),
             ("replays", str(subject.replays)),
         ]
-    facts += [("bytes", f"{subject.size:,}")]
+    # The body's, until its first attempt begins: then there is an envelope around it.
+    kind = "body bytes" if isinstance(subject, Delivery) and not subject.attempts else "wire bytes"
+    facts += [(kind, f"{subject.size:,}")]
     for name, value in facts:
         if value:
             out.print(f"  {name:<13}  {value}", soft_wrap=True)
+
+
+def _print_content(found: Found) -> None:
+    """Request and reply, as bytes: an XML declaration tells their encoding."""
+    for name, wire in (("request", found.request), ("reply", found.reply)):
+        console().print(f"\n  {name}{'' if wire else ': none is stored'}")
+        if wire:
+            typer.echo(wire)
 
 
 # tail

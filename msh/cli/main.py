@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +14,40 @@ import typer
 from typer.core import TyperGroup
 
 from msh import __version__
-from msh.cli import codes, init, looking, output, sending, serve, upkeep
+from msh.cli import (
+    certs,
+    codes,
+    init,
+    keys,
+    looking,
+    output,
+    sending,
+    serve,
+    suspending,
+    upkeep,
+)
 from msh.errors import ConfigurationError, MshError, UsageError
 
 
 class _Commands(TyperGroup):
     """Turns each error into one message and an exit code: 2 is wrong use, 1 all else."""
+
+    def main(  # type: ignore[override]  # the other arguments go through as they come
+        self, args: Sequence[str] | None = None, **options: Any
+    ) -> Any:
+        """As typer's, but what is wrong with the command line is told like every other error."""
+        if not (sys.argv[1:] if args is None else args):
+            return super().main(args, **options)  # prints the help
+        try:
+            code = super().main(args, **options | {"standalone_mode": False})
+        except typer.Abort:
+            code = 1
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            output.complain(_wrong_use(error))
+            code = getattr(error, "exit_code", 2)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,6 +67,13 @@ class _Commands(TyperGroup):
                 raise
             output.complain(_defect(error))
             raise typer.Exit(1) from None
+
+
+def _wrong_use(error: Any) -> str:
+    """What is wrong with the command line, and where the right one is told."""
+    said = error.format_message().replace("Value error, ", "").rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{said}; see `{context.command_path} --help`" if context else said
 
 
 def _defect(error: Exception) -> str:
@@ -91,7 +128,7 @@ def _common(
         ),
     ] = False,
 ) -> None:
-    """A Message Service Handler: payment messages that arrive, are answered, and count once.
+    """A Message Service Handler: payment messages, resent until answered, known when repeated.
 
     Begin with `msh init DIR --role business`. Each command has its own --help.
     """
@@ -99,6 +136,7 @@ def _common(
 
 
 _BEGIN, _SEND, _LOOK, _KEEP = "Begin", "Send and check", "Look", "Upkeep"
+_PROTECT = "Keys, certificates and suspension"
 
 app.command("init", rich_help_panel=_BEGIN)(init.init)
 app.command("serve", rich_help_panel=_BEGIN)(serve.serve)
@@ -111,6 +149,11 @@ app.command("show", rich_help_panel=_LOOK)(looking.show)
 app.command("why", rich_help_panel=_LOOK)(looking.why)
 app.command("tail", rich_help_panel=_LOOK)(looking.tail)
 app.command("codes", rich_help_panel=_LOOK)(codes.codes)
+app.add_typer(keys.app, name="keys", rich_help_panel=_PROTECT)
+app.add_typer(certs.app, name="certs", rich_help_panel=_PROTECT)
+app.command("suspend", rich_help_panel=_PROTECT)(suspending.suspend)
+app.command("resume", rich_help_panel=_PROTECT)(suspending.resume)
+app.command("suspensions", rich_help_panel=_PROTECT)(suspending.suspensions)
 app.command("purge", rich_help_panel=_KEEP)(upkeep.purge)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +13,11 @@ import typer
 from msh.cli.context import (
     ConfigOption,
     JsonOption,
+    TimeoutOption,
     WaitOption,
     configuration_of,
     nothing_stored,
+    read_body,
     read_input,
     require_file,
 )
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from msh.config import Configuration
     from msh.store import Delivery
 
+_KEPT = "it is kept; a running `msh serve` goes on with it"
 #: How often a timeline on a terminal is brought up to date.
 _POLL = 0.1
 
@@ -51,6 +55,15 @@ IdOption = Annotated[
         "--msg-id", metavar="ID", help="The message id; else a new one.", show_default=False
     ),
 ]
+RefToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ref-to",
+        metavar="MSGID",
+        help="The message it refers to, such as the request whose result it is.",
+        show_default=False,
+    ),
+]
 
 
 def compose(
@@ -59,13 +72,17 @@ def compose(
     body: Body,
     to: ToOption = None,
     message_id: IdOption = None,
+    ref_to: RefToOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Print the exact bytes that would leave now. Stores and sends nothing."""
     from msh import MessageServiceHandler
 
     handler = MessageServiceHandler.from_config(configuration_of(ctx, config), listen=False)
-    wire = asyncio.run(handler.compose(service, read_input(body), to=to, message_id=message_id))
+    composing = handler.compose(
+        service, read_body(body), to=to, message_id=message_id, ref_to=ref_to
+    )
+    wire = asyncio.run(composing)
     typer.echo(wire, nl=False)
 
 
@@ -117,7 +134,9 @@ def send(
         ),
     ] = None,
     message_id: IdOption = None,
+    ref_to: RefToOption = None,
     wait: WaitOption = False,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -128,14 +147,18 @@ def send(
     """
     configuration = configuration_of(ctx, config)
     require_file(configuration)
-    content = read_input(body)
+    content = read_body(body)
+    _require_wait(wait, timeout)
 
     async def run() -> tuple[Receipt, Delivery, str]:
-        async with _sending(configuration) as handler:
-            receipt = await handler.send(service, content, to=to, key=key, message_id=message_id)
+        async with sending_only(configuration) as handler:
+            receipt = await handler.send(
+                service, content, to=to, key=key, message_id=message_id, ref_to=ref_to
+            )
             if not as_json:
                 typer.echo(receipt.message_id)
-            return receipt, *await _outcome(handler, configuration, receipt, wait, as_json)
+            told = await _outcome(handler, configuration, receipt, wait, as_json, timeout)
+            return receipt, *told
 
     receipt, delivery, text = asyncio.run(run())
     if as_json:
@@ -162,6 +185,7 @@ def resend(
     ctx: typer.Context,
     message_id: Annotated[str, typer.Argument(metavar="MSGID", help="The message's id.")],
     wait: WaitOption = False,
+    timeout: TimeoutOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Begin a new series of attempts for a message without an answer, with the same bytes.
@@ -171,13 +195,14 @@ def resend(
     from msh.cli.finding import unknown
 
     configuration = configuration_of(ctx, config)
+    _require_wait(wait, timeout)
     if nothing_stored(configuration):
         raise unknown(configuration, message_id)
 
     async def run() -> Delivery:
-        async with _sending(configuration) as handler:
-            receipt = await handler.sender.resend(message_id)
-            delivery, _ = await _outcome(handler, configuration, receipt, wait, quiet=False)
+        async with sending_only(configuration) as handler:
+            receipt = await handler.resend(message_id)
+            delivery, _ = await _outcome(handler, configuration, receipt, wait, False, timeout)
             return delivery
 
     delivery = asyncio.run(run())
@@ -187,6 +212,13 @@ def resend(
             "or give --wait"
         )
     raise typer.Exit(0 if not wait or done(delivery) else 1)
+
+
+def _require_wait(wait: bool, timeout: float | None) -> None:
+    from msh.errors import UsageError
+
+    if timeout is not None and not wait:
+        raise UsageError("--timeout is for --wait: without that, nothing is waited for")
 
 
 def done(delivery: Delivery) -> bool:
@@ -200,7 +232,7 @@ def done(delivery: Delivery) -> bool:
 
 
 @asynccontextmanager
-async def _sending(configuration: Configuration) -> AsyncIterator[MessageServiceHandler]:
+async def sending_only(configuration: Configuration) -> AsyncIterator[MessageServiceHandler]:
     """A handler that queues, and delivers only what it is told to."""
     from msh import MessageServiceHandler
 
@@ -218,22 +250,32 @@ async def _outcome(
     receipt: Receipt,
     wait: bool,
     quiet: bool,
+    timeout: float | None,
 ) -> tuple[Delivery, str]:
     """Where the message stands, after its end if that is waited for, and what the reply says."""
     from msh.cli.finding import text_of_reply
 
     if not wait:
         delivery = await receipt.delivery()
-    elif quiet:
-        delivery = await handler.sender.deliver_only(receipt)
     else:
-        delivery = await _watched(handler, configuration, receipt)
+        try:
+            async with asyncio.timeout(timeout):
+                if quiet:
+                    await handler.sender.deliver_only(receipt)
+                else:
+                    await _watched(handler, configuration, receipt)
+        except TimeoutError:
+            remark(f"{receipt.message_id} has not ended within {timeout:g} s; {_KEPT}")
+        except asyncio.CancelledError:
+            remark(f"{receipt.message_id}: {_KEPT}")
+            raise
+        delivery = await receipt.delivery()
     return delivery, await text_of_reply(handler.store, configuration, delivery)
 
 
 async def _watched(
     handler: MessageServiceHandler, configuration: Configuration, receipt: Receipt
-) -> Delivery:
+) -> None:
     """Deliver, and show the timeline: as it grows on a terminal, else once it has ended."""
     from rich.live import Live
 
@@ -241,19 +283,19 @@ async def _watched(
     out = console()
     try:
         if not out.is_terminal:
-            delivery = await delivering
+            await delivering
             out.print(await _timeline(handler, configuration, receipt), soft_wrap=True)
-            return delivery
+            return
+        logging.disable(logging.WARNING)  # the timeline says the same
         with Live(console=out, auto_refresh=False, vertical_overflow="visible") as live:
             while True:
                 await asyncio.wait([delivering], timeout=_POLL)
                 live.update(await _timeline(handler, configuration, receipt), refresh=True)
                 if delivering.done():
-                    return delivering.result()
-    except asyncio.CancelledError:
-        remark(f"{receipt.message_id} is kept; a running `msh serve` goes on with it")
-        raise
+                    delivering.result()
+                    return
     finally:
+        logging.disable(logging.NOTSET)
         delivering.cancel()
         await asyncio.gather(delivering, return_exceptions=True)
 

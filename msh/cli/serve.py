@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from msh.cli.context import ConfigOption, configuration_of
+from msh.cli.upkeep import keys_kept_since
 
 if TYPE_CHECKING:
     from msh import MessageServiceHandler
@@ -230,8 +231,11 @@ async def _purge_hourly(handler: MessageServiceHandler, configuration: Configura
                 now - retention.contents, now - retention.ids, now
             ):
                 removed += step.contents + step.ids
+            removed += await handler.store.forget_keys(
+                keys_kept_since(configuration, retention.contents, now)
+            )
         except StoreError as error:
             _log.error("cannot purge now: %s", error)
         if removed:
-            _log.info("purged %d messages and ids past their retention", removed)
+            _log.info("purged %d messages, ids and keys past their retention", removed)
         await asyncio.sleep(PURGING.total_seconds())

@@ -115,7 +115,7 @@ def _of_delivery(delivery: Delivery, text_of: TextOf) -> tuple[str, Tone]:
         case deliveries.State.NOT_SENT:
             return f"undelivered, not sent, {count}", Tone.BAD
         case deliveries.State.IN_DOUBT:
-            return f"undelivered, in doubt, {count}", Tone.DOUBT
+            return f"in doubt, given up after {count}", Tone.DOUBT
         case deliveries.State.RESOLVED:
             return f"resolved by {delivery.resolved_by}, {count}", Tone.GOOD
         case deliveries.State.QUEUED:
@@ -195,6 +195,8 @@ def _told(entry: Entry, text_of: TextOf) -> tuple[str, str, Tone]:
             return "answer", text, Tone.BAD
         case Step.ANSWER_IGNORED:
             return "answer", f"ignored: {details.get('reason')}", Tone.DOUBT
+        case Step.HELD:
+            return "held", f"cannot leave now: {details.get('reason')}", Tone.DOUBT
         case Step.GIVEN_UP:
             return _given_up(details.get("state"))
         case Step.RESOLVED:
@@ -223,6 +225,8 @@ def _told(entry: Entry, text_of: TextOf) -> tuple[str, str, Tone]:
             return "replayed", f"a repeat got the stored reply, {code}", Tone.GOOD
         case Step.CONFLICT:
             return "conflict", "another message with this id was refused", Tone.BAD
+        case Step.KEY_OFFERED | Step.KEY_ACTIVATED | Step.KEY_VERIFIED:
+            return _of_key(entry)
 
 
 def _answered(entry: Entry, code: str) -> tuple[str, str, Tone]:
@@ -242,6 +246,18 @@ def _given_up(state: str | None) -> tuple[str, str, Tone]:
     if state == deliveries.State.NOT_SENT:
         return "given up", "surely not sent: no copy has left", Tone.BAD
     return "given up", "in doubt: a copy may have arrived", Tone.DOUBT
+
+
+def _of_key(entry: Entry) -> tuple[str, str, Tone]:
+    key, details = entry.details.get("key"), entry.details
+    match entry.step:
+        case Step.KEY_OFFERED:
+            by = "here" if details.get("ours") else f"by {entry.peer}"
+            value = details.get("check_value")
+            return "key", f"{key} offered {by}, check value {value}", Tone.PLAIN
+        case Step.KEY_ACTIVATED:
+            return "key", f"{key} is the active one", Tone.GOOD
+    return "key", f"a message verified under {key} for the first time", Tone.GOOD
 
 
 def _with_attempts(lines: Sequence[Line], attempts: Sequence[Attempt]) -> list[Line]:

@@ -41,7 +41,7 @@ def purge(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Remove content that is older than it must be kept, and forget the oldest ids.
+    """Remove content that is older than it must be kept, forget the oldest ids and retired keys.
 
     Never what is unanswered, still being delivered, in doubt or set aside. A running `msh serve`
     does this by itself, once an hour.
@@ -57,20 +57,22 @@ def purge(
             f"ids must be kept at least as long as content: {_days(ids)} is less than "
             f"{_days(contents)}"
         )
-    removed, forgotten = 0, 0
+    removed, forgotten, keys = 0, 0, 0
     if not nothing_stored(configuration):
-        removed, forgotten = asyncio.run(_purge(configuration, contents, ids))
-    console().print(
+        removed, forgotten, keys = asyncio.run(_purge(configuration, contents, ids))
+    said = (
         f"content of {removed:,} messages removed (older than {_days(contents)}), "
-        f"{forgotten:,} ids forgotten (older than {_days(ids)})",
-        soft_wrap=True,
+        f"{forgotten:,} ids forgotten (older than {_days(ids)})"
     )
+    if keys:
+        said += f", {keys:,} retired key{'s' if keys > 1 else ''} forgotten"
+    console().print(said, soft_wrap=True)
 
 
 async def _purge(
     configuration: Configuration, contents: timedelta, ids: timedelta
-) -> tuple[int, int]:
-    """Purge with a count that runs on terminals; how many contents and ids went."""
+) -> tuple[int, int, int]:
+    """Purge with a count that runs on terminals; how many contents, ids and keys went."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     removed = forgotten = 0
@@ -83,7 +85,20 @@ async def _purge(
             async for step in store.purge(now - contents, now - ids, now):
                 removed, forgotten = removed + step.contents, forgotten + step.ids
                 progress.update(task, description=f"{removed:,} contents, {forgotten:,} ids")
-    return removed, forgotten
+            keys = await store.forget_keys(keys_kept_since(configuration, contents, now))
+    return removed, forgotten, keys
+
+
+def keys_kept_since(configuration: Configuration, contents: timedelta, now: datetime) -> datetime:
+    """Retired keys recognise repeats for as long as content is kept, from when they retired on."""
+    from msh.protection import Mac
+
+    overlaps = [
+        agreement.protection.overlap
+        for agreement in configuration.agreements
+        if isinstance(agreement.protection, Mac)
+    ]
+    return now - contents - max(overlaps, default=timedelta(0))
 
 
 def _days(span: timedelta) -> str:

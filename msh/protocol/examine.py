@@ -51,7 +51,7 @@ async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: date
         or claimed.receiver != agreements.own
         or agreement.profile is not parsed.profile
     ):
-        reason = f"no agreement with these parties ({claimed.sender} to {claimed.receiver})"
+        reason = _strangers(claimed.sender, claimed.receiver, agreements)
         return Examined(False, first.own_codes[Check.RIGHT], reason, *names)
     try:
         message = await verify(agreement, parsed)
@@ -65,6 +65,13 @@ async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: date
     if refusal is not None:
         return Examined(False, agreement.own_codes[refusal.check], refusal.reason, *names)
     return Examined(True, agreement.own_codes[Check.DONE], "passes every check", *names)
+
+
+def _strangers(sender: str, receiver: str, agreements: Agreements) -> str:
+    if receiver == agreements.own:
+        return f"no agreement with {sender}, which it says it is from, under this profile"
+    # Most likely one of our own, checked at the wrong end.
+    return f"it is from {sender}, addressed to {receiver}, and this is {agreements.own}"
 
 
 def _reply(message: Message, agreement: Agreement, request: str) -> Examined:

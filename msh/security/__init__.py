@@ -13,33 +13,43 @@ from msh.security.keyring import KeyRing, WorkingKey
 from msh.security.unprotected import Unprotected
 
 if TYPE_CHECKING:
+    from msh.security.certificates import Listed, list_certificates
     from msh.security.keysource import KeySource, open_key_source
     from msh.security.mac import check_value, new_key, require_key
     from msh.security.maced import EXCHANGE_KEY, Maced
+    from msh.security.signature import Signed, open_signed
 
 __all__ = [
     "EXCHANGE_KEY",
     "KeyRing",
     "KeySource",
+    "Listed",
     "Maced",
     "Protected",
     "Security",
+    "Signed",
     "Unprotected",
     "Verified",
     "WorkingKey",
     "check_value",
+    "list_certificates",
     "new_key",
     "open_key_source",
+    "open_signed",
     "require_key",
 ]
 
 _LATER = {
     "EXCHANGE_KEY": "maced",
     "KeySource": "keysource",
+    "Listed": "certificates",
     "Maced": "maced",
+    "Signed": "signature",
     "check_value": "mac",
+    "list_certificates": "certificates",
     "new_key": "mac",
     "open_key_source": "keysource",
+    "open_signed": "signature",
     "require_key": "mac",
 }
 

@@ -60,10 +60,7 @@ class OwnCredentials:
 
     def usable(self) -> list[Credential]:
         """Those in use now, at most `IN_USE`; the one whose validity began last comes first."""
-        now = self._now()
-        valid = [c for c in self._read.get() if c.certificate.untimely(now) is None]
-        valid.sort(key=lambda c: (c.certificate.not_before, c.certificate.fingerprint))
-        return valid[: -IN_USE - 1 : -1]
+        return in_use(self._read.get(), self._now())
 
     def signing(self) -> Credential:
         """The one that signs now. Raises `CannotProtect` where none is valid."""
@@ -185,6 +182,13 @@ def list_certificates(
     listed = OwnCredentials(protection.own, now).listed(own)
     listed += PeerCertificates(protection, now).listed(peer)
     return sorted(listed, key=lambda one: one.not_after)
+
+
+def in_use(credentials: Iterable[Credential], now: datetime) -> list[Credential]:
+    """Those of ours that are in use, at most `IN_USE`: the first one signs."""
+    valid = [c for c in credentials if c.certificate.untimely(now) is None]
+    valid.sort(key=lambda c: (c.certificate.not_before, c.certificate.fingerprint))
+    return valid[: -IN_USE - 1 : -1]
 
 
 def ends_within(not_after: datetime, now: datetime) -> timedelta | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from lxml import etree
 
@@ -28,6 +29,7 @@ class KeyOffer:
     """The body of an offer."""
 
     key: str
+    made: datetime
     algorithm: str
     wrapped: bytes = field(repr=False)
     check_value: str
@@ -37,6 +39,7 @@ class KeyOffer:
         return _written(
             "KeyOffer",
             KeyId=self.key,
+            Made=self.made.astimezone(UTC).isoformat(timespec="microseconds"),
             Algorithm=self.algorithm,
             WrappedKey=base64.b64encode(self.wrapped).decode(),
             CheckValue=self.check_value,
@@ -45,9 +48,11 @@ class KeyOffer:
     @classmethod
     def read(cls, body: bytes) -> KeyOffer:
         """The offer in ``body``. Raises `MalformedMessage`."""
-        values = _read(body, "KeyOffer", ("KeyId", "Algorithm", "WrappedKey", "CheckValue"))
+        names = ("KeyId", "Made", "Algorithm", "WrappedKey", "CheckValue")
+        values = _read(body, "KeyOffer", names)
         return cls(
             _identifier(values["KeyId"]),
+            _moment(values["Made"]),
             values["Algorithm"],
             _bytes(values["WrappedKey"]),
             values["CheckValue"],
@@ -114,6 +119,16 @@ def _identifier(text: str) -> str:
     if not is_identifier(text) or text == EXCHANGE_KEY:
         raise MalformedMessage("the id of the key is none that a working key can have")
     return text
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise MalformedMessage("the moment of the offer is not a date and time with its zone")
 
 
 def _bytes(text: str) -> bytes:

@@ -132,6 +132,26 @@ def read_certificates(folder: Path, tell: Tell = _raise) -> dict[str, Certificat
     return {certificate.fingerprint: certificate for some in found for certificate in some}
 
 
+def read_certificate(file: Path) -> Certificate:
+    """The one certificate in ``file``, PEM or DER, that somebody gave us. Raises `KeyUnusable`."""
+    content = _read(file)
+    kinds = [found[1] for found in _SECTION.finditer(content)]
+    if any(kind.endswith(b"PRIVATE KEY") for kind in kinds):
+        raise KeyUnusable(
+            f"{file}: holds a private key, which its owner must not give away; ask for the "
+            "certificate alone, of a new key"
+        )
+    if not kinds:
+        try:
+            return _usable(x509.load_der_x509_certificate(content), file)
+        except UNREADABLE:
+            raise KeyUnusable(f"{file}: holds no certificate that can be read") from None
+    certificates = _certificates_in(content, file)
+    if len(certificates) != 1:
+        raise KeyUnusable(f"{file}: holds {len(certificates)} certificates; one is wanted")
+    return _usable(certificates[0], file)
+
+
 def read_authorities(file: Path, tell: Tell = _raise) -> list[Certificate]:
     """Every certificate in ``file``. Whether an authority may issue, a chain's check decides."""
     try:

@@ -31,7 +31,6 @@ import base64
 import binascii
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from lxml import etree
@@ -63,48 +62,55 @@ DIGEST_METHODS: Final = {
     f"{_ENCRYPTION}sha512": 64,
 }
 
+_NAMES: Final = {
+    name: f"{{{DS}}}{name}"
+    for name in (
+        "Signature",
+        "SignedInfo",
+        "CanonicalizationMethod",
+        "SignatureMethod",
+        "Reference",
+        "Transforms",
+        "Transform",
+        "DigestMethod",
+        "DigestValue",
+        "SignatureValue",
+        "KeyInfo",
+        "X509Data",
+        "X509Certificate",
+    )
+}
 _SPACE: Final = " \t\r\n"
 _LIST = re.compile(rf"[^\s]+(?: [^\s]+){{0,{MOST_PREFIXES - 1}}}")
 _SPACES = re.compile(r"[ \t\r\n]+")
 _COUNT = etree.XPath("count(//ds:*)", namespaces={"ds": DS})
 
 
-@dataclass(frozen=True, slots=True)
-class Shaped:
-    """A signature of the right shape, not verified yet. ``certificate`` is DER, as claimed."""
+def require_shape(parsed: Parsed) -> bytes:
+    """Check the shape of the signature of ``parsed``, whose tree is left as it is.
 
-    signature: Element
-    certificate: bytes
-    signature_method: str
-    digest_method: str
-
-
-def require_shape(parsed: Parsed) -> Shaped:
-    """The signature of ``parsed``, whose tree is left as it is.
-
-    Raises `NotAuthentic` with a reason that quotes nothing of the message.
+    Returns the certificate that it names, DER, not looked into yet. Raises `NotAuthentic` with a
+    reason that quotes nothing of the message.
     """
-    signature = _signature(parsed)
     walk = _Walk()
     signed_info, value, key_info = walk.children(
-        signature, "Signature", ("SignedInfo", "SignatureValue", "KeyInfo")
+        _signature(parsed), "Signature", ("SignedInfo", "SignatureValue", "KeyInfo")
     )
-    method, reference = _signed_info(walk, signed_info)
-    digest = _reference(walk, reference)
+    _require_signed_info(walk, signed_info)
     _content(value, "SignatureValue", LONGEST_SIGNATURE)
     (data,) = walk.children(key_info, "KeyInfo", ("X509Data",))
     (certificate,) = walk.children(data, "X509Data", ("X509Certificate",))
     der = _content(certificate, "X509Certificate", LARGEST_CERTIFICATE)
     if _COUNT(parsed.root) != walk.seen:
         raise NotAuthentic("an element of XML-DSig stands outside the signature's place")
-    return Shaped(signature, der, method, digest)
+    return der
 
 
 def _signature(parsed: Parsed) -> Element:
     header = parsed.block.getparent()
     assert header is not None  # `parse` found the block in it
     blocks = list(header)
-    signatures = [block for block in blocks if block.tag == f"{{{DS}}}Signature"]
+    signatures = [block for block in blocks if block.tag == _NAMES["Signature"]]
     if not signatures:
         raise NotAuthentic("there is no signature in the header, and one is agreed")
     if len(blocks) != 2 or blocks[0] is not parsed.block:
@@ -112,28 +118,23 @@ def _signature(parsed: Parsed) -> Element:
     return signatures[0]
 
 
-def _signed_info(walk: _Walk, signed_info: Element) -> tuple[str, Element]:
+def _require_signed_info(walk: _Walk, signed_info: Element) -> None:
     canonicalization, method, reference = walk.children(
         signed_info, "SignedInfo", ("CanonicalizationMethod", "SignatureMethod", "Reference")
     )
     _algorithm(canonicalization, "CanonicalizationMethod", (EXCLUSIVE,))
-    return _algorithm(method, "SignatureMethod", SIGNATURE_METHODS), reference
-
-
-def _reference(walk: _Walk, reference: Element) -> str:
-    """The digest method of a reference to the whole message without its signature."""
+    _algorithm(method, "SignatureMethod", SIGNATURE_METHODS)
+    # URI="" is the whole message, which the first transform leaves the signature out of.
     transforms, digest_method, digest_value = walk.children(
-        reference, "Reference", ("Transforms", "DigestMethod", "DigestValue"), {"URI": ""}
+        reference, "Reference", ("Transforms", "DigestMethod", "DigestValue"), [("URI", "")]
     )
     enveloped, exclusive = walk.children(transforms, "Transforms", ("Transform", "Transform"))
     _algorithm(enveloped, "Transform", (ENVELOPED,))
     _algorithm(exclusive, "Transform", (EXCLUSIVE,), leaf=False)
     _require_prefix_list(exclusive)
-    digest = _algorithm(digest_method, "DigestMethod", DIGEST_METHODS)
-    length = DIGEST_METHODS[digest]
+    length = DIGEST_METHODS[_algorithm(digest_method, "DigestMethod", DIGEST_METHODS)]
     if len(_content(digest_value, "DigestValue", length)) != length:
         raise NotAuthentic("DigestValue has not the length of its method")
-    return digest
 
 
 def _require_prefix_list(transform: Element) -> None:
@@ -144,11 +145,9 @@ def _require_prefix_list(transform: Element) -> None:
     if len(children) != 1 or children[0].tag != f"{{{EXCLUSIVE}}}InclusiveNamespaces":
         raise NotAuthentic("Transform holds something else than one InclusiveNamespaces")
     inclusive = children[0]
-    attributes = dict(inclusive.attrib)
-    prefixes = attributes.pop("PrefixList", "")
-    if attributes or len(inclusive) or inclusive.text:
+    if inclusive.keys() != ["PrefixList"] or len(inclusive) or inclusive.text:
         raise NotAuthentic("InclusiveNamespaces holds something else than one PrefixList")
-    if not _LIST.fullmatch(prefixes):
+    if not _LIST.fullmatch(str(inclusive.get("PrefixList"))):
         raise NotAuthentic(
             f"PrefixList must be 1 to {MOST_PREFIXES} prefixes with one space between them"
         )
@@ -165,21 +164,21 @@ class _Walk:
         element: Element,
         name: str,
         names: tuple[str, ...],
-        attributes: dict[str, str] | None = None,
+        attributes: list[tuple[str, str]] | None = None,
     ) -> list[Element]:
         """The children of ``element``: exactly those ``names``, in this order."""
-        if dict(element.attrib) != (attributes or {}):
+        if element.items() != (attributes or []):
             raise NotAuthentic(f"{name} has other attributes than it must have")
         _require_blank(element, name)
         children = list(element)
-        if [child.tag for child in children] != [f"{{{DS}}}{child}" for child in names]:
+        if [child.tag for child in children] != [_NAMES[child] for child in names]:
             raise NotAuthentic(f"{name} must hold {', '.join(names)} and nothing else")
         self.seen += len(children)
         return children
 
 
 def _algorithm(element: Element, name: str, allowed: Collection[str], *, leaf: bool = True) -> str:
-    if element.attrib.keys() != ["Algorithm"]:
+    if element.keys() != ["Algorithm"]:
         raise NotAuthentic(f"{name} has other attributes than it must have")
     if leaf and (len(element) or element.text):
         raise NotAuthentic(f"{name} holds something, and must be empty")
@@ -191,7 +190,7 @@ def _algorithm(element: Element, name: str, allowed: Collection[str], *, leaf: b
 
 def _content(element: Element, name: str, most: int) -> bytes:
     """The bytes of a base64 element, in the one way to write them (line breaks aside)."""
-    if element.attrib or len(element):
+    if element.keys() or len(element):
         raise NotAuthentic(f"{name} has attributes or elements")
     text = element.text or ""
     if len(text) > 2 * most + 64:
@@ -209,6 +208,10 @@ def _content(element: Element, name: str, most: int) -> bytes:
 
 
 def _require_blank(element: Element, name: str) -> None:
-    texts = [element.text, *(child.tail for child in element)]
-    if any(text and text.strip(_SPACE) for text in texts):
+    text = element.text
+    for child in element:
+        if text and text.strip(_SPACE):
+            break
+        text = child.tail
+    if text and text.strip(_SPACE):
         raise NotAuthentic(f"text stands in {name}")

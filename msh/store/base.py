@@ -235,6 +235,9 @@ class Store(Protocol):
     async def offer_key(self, key: StoredKey, message_id: str) -> StoredKey:
         """Keep a new key as pending, once per (peer, id); returns what is kept.
 
+        One that was made before another that the same side offered comes too late: it is returned
+        as previous, and not kept.
+
         A pending key that it overtakes becomes previous. ``message_id`` names the offer in the
         journal; the moment is ``key.offered``.
         """
@@ -283,6 +286,10 @@ class Store(Protocol):
 
         Once there is a form, which holds it, the body may be empty.
         """
+        ...
+
+    async def received_wire(self, reception: int) -> bytes | None:
+        """The wire bytes of a request that was received, while its content is kept."""
         ...
 
     async def delivery_reply(self, delivery: int) -> bytes | None:

@@ -215,7 +215,8 @@ class Reception:
 class StoredKey:
     """A working key as stored: wrapped, never in the clear. ``ours``: this side offered it.
 
-    ``check_value`` shows which key it is without telling it. ``verified`` is when a message first
+    ``check_value`` shows which key it is without telling it. ``offered`` is by our clock, ``made``
+    (the same if None) by the clock of the side that offers. ``verified`` is when a message first
     verified under it.
     """
 
@@ -227,6 +228,7 @@ class StoredKey:
     ours: bool
     state: keys.State
     offered: datetime
+    made: datetime | None = None
     activated: datetime | None = None
     verified: datetime | None = None
 

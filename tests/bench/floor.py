@@ -4,21 +4,34 @@ Parse and read the header's values, digest, one row for the request under its (s
 one for the reply, each in a group commit with ``synchronous=FULL``, a reply by template, and a raw
 aiohttp round trip. No checks, no journal, no claims, no limits. What msh reaches is measured
 against this, in the same run.
+
+``python -m tests.bench.floor FILE [signature|mac KEYS]``: with protection, its irreducible work is
+added. For a MAC that is the canonical header and two HMACs; for a signature the canonical message,
+two digests, one RSA verification, and one RSA signature in a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import itertools
 import queue
 import sqlite3
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from aiohttp import ClientSession, TCPConnector, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
+
+from tests.bench import prepared
 
 REPLY = b"<Envelope><Header><RefToMsgId>%s</RefToMsgId></Header><Body/></Envelope>"
 
@@ -62,9 +75,64 @@ class GroupCommit:
                 done.set_result(None)
 
 
-async def serve(path: str) -> None:
+class Nothing:
+    """No protection."""
+
+    def __init__(self, keys: Path) -> None:
+        pass
+
+    def verify(self, root: etree._Element) -> None:
+        """Anything is believed."""
+
+    async def protect(self, reply: bytes) -> bytes:
+        """The reply as it is."""
+        return reply
+
+
+class Mac(Nothing):
+    """HMAC-SHA-256 over the canonical header, and over the reply."""
+
+    def verify(self, root: etree._Element) -> None:
+        hmac.digest(
+            prepared.SECRET, etree.tostring(root[0][0], method="c14n", exclusive=True), "sha256"
+        )
+
+    async def protect(self, reply: bytes) -> bytes:
+        return reply + hmac.digest(prepared.SECRET, reply, "sha256").hex().encode()
+
+
+class Signature(Nothing):
+    """RSA-2048 with SHA-256, both ways."""
+
+    def __init__(self, keys: Path) -> None:
+        pem = (keys / "PSP" / "own" / "signing.pem").read_bytes()
+        self.key = serialization.load_pem_private_key(pem, None)
+        self.peer = x509.load_pem_x509_certificate((keys / "PSP" / "peer" / "BIZ.pem").read_bytes())
+        self.pool = ThreadPoolExecutor(2)
+
+    def verify(self, root: etree._Element) -> None:
+        signature = root[0][1]
+        root[0].remove(signature)
+        hashlib.sha256(etree.tostring(root, method="c14n", exclusive=True)).digest()
+        self.peer.public_key().verify(
+            base64.b64decode(signature[1].text),
+            etree.tostring(signature[0], method="c14n", exclusive=True),
+            padding.PKCS1v15(),
+            hashes.SHA256(),
+        )
+
+    async def protect(self, reply: bytes) -> bytes:
+        hashlib.sha256(reply).digest()
+        signature = await asyncio.get_running_loop().run_in_executor(
+            self.pool, self.key.sign, reply, padding.PKCS1v15(), hashes.SHA256()
+        )
+        return reply + base64.b64encode(signature)
+
+
+async def serve(path: str, kind: str = "", keys: str = "") -> None:
     """The floor's receiver; prints its address."""
     store = GroupCommit(path)
+    protect = {"": Nothing, "mac": Mac, "signature": Signature}[kind](Path(keys))
 
     async def accept(request: web.BaseRequest) -> web.Response:
         wire = await request.read()
@@ -73,8 +141,9 @@ async def serve(path: str) -> None:
         body = etree.tostring(root[1][0], method="c14n", exclusive=True)
         hashlib.sha256("".join(values.values()).encode() + body).digest()
         name = f"{values['Sender']} {values['MsgId']}"
+        protect.verify(root)
         await store.write(name, wire)
-        reply = REPLY % values["MsgId"].encode()
+        reply = await protect.protect(REPLY % values["MsgId"].encode())
         await store.write(f"reply {name}", reply)
         return web.Response(body=reply, content_type="text/xml")
 
@@ -116,4 +185,4 @@ if __name__ == "__main__":
     from tests.bench.receiver import loop_factory
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(sys.argv[1]))
+        runner.run(serve(*sys.argv[1:]))

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import msh
 from msh.cli.samples import sample_body
 from msh.envelope import normal_body, serialise
 from msh.profiles import standard_profile
-from tests.bench import floor, receiver
+from tests.bench import floor, prepared, receiver
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -132,6 +132,37 @@ def unsigned(folder: Path, clients: int) -> dict[str, object]:
     return row("exchange-unsigned", clients, ours, floors)
 
 
+def protected(folder: Path, kind: str, clients: int, rate: int) -> dict[str, object]:
+    """The receiver alone with protected messages, requests protected in advance.
+
+    ``rate`` is more than it can answer in a second.
+    """
+    base = folder / f"protected-{kind}"
+    keys = base / "keys"
+    keys.mkdir(parents=True)
+    prepared.make_keys(keys)
+    store = f"sqlite:///{base / 'biz.db'}"
+    terms = replace(
+        receiver.agreement("BIZ", "PSP", "http://127.0.0.1/"),
+        protection=prepared.protection(kind, keys, "BIZ"),
+    )
+    if kind == "mac":
+        asyncio.run(prepared.keep_key(store, keys, "PSP"))
+    ours: list[Figures] = []
+    floors: list[Figures] = []
+    with (
+        serving("-m", "tests.bench.receiver", str(base / "psp.db"), kind, str(keys)) as (url, _),
+        serving("-m", "tests.bench.floor", str(base / "floor.db"), kind, str(keys)) as (below, _),
+    ):
+        for run in range(RUNS):
+            file = base / "requests"
+            wires = prepared.requests(terms, store, SECONDS * rate, f"R{run}")
+            file.write_bytes(asyncio.run(wires))
+            floors.append(wrk(below, file, clients, SECONDS, "", 1))
+            ours.append(wrk(url, file, clients, SECONDS, "", 1))
+    return row(f"exchange-{kind}".replace("signature", "signed"), clients, ours, floors)
+
+
 async def durable_run(folder: Path, run: int, clients: int) -> tuple[Figures, Figures]:
     """Our sender and our receiver, both durable; and the floor's."""
     body = sample_body("PS810FTRQ")
@@ -230,6 +261,8 @@ def main() -> None:
         folder = Path(name)
         rows = [unsigned(folder, clients) for clients in (1, 8, 32)]
         rows.append(durable(folder, 32, asyncio.Runner))
+        rows.append(protected(folder, "mac", 32, 8_000))
+        rows.append(protected(folder, "signature", 32, 3_000))
         used = memory(folder)
     table = Table(
         title=f"exchanges per second, {platform.python_version()}, {os.cpu_count()} cores"

@@ -62,7 +62,8 @@ def listed(run: Run, folder: Folder, *options: str) -> list[str]:
 def test_list_before_anything_was_stored_makes_no_database(run: Run, biz: Folder) -> None:
     assert listed(run, biz) == []
     plain = run("-c", biz.config, "list")
-    assert (plain.exit_code, plain.stdout, plain.stderr) == (0, "", "no messages\n")
+    said = f"no messages: {biz.database} does not exist yet\n"
+    assert (plain.exit_code, plain.stdout, plain.stderr) == (0, "", said)
     assert not biz.database.exists()
 
 

@@ -143,10 +143,13 @@ def test_a_repeat_gets_the_stored_reply_byte_for_byte(run: Run, biz: Folder, psp
 
 
 def test_a_refusal_is_exit_code_1(run: Run, biz: Folder, psp: Folder) -> None:
+    handlers = psp.path / "handlers.py"
+    text = handlers.read_text(encoding="utf-8").replace("if not request.body:", "if True:")
+    handlers.write_text(text, encoding="utf-8")
     with serving(psp) as server:
         biz.reach("PSP", server.line)
         biz.wait_for_answers()
-        refused = run("-c", biz.config, "send", "PS810FTRQ", "-", "--wait", "--json", stdin=b"")
+        refused = run("-c", biz.config, "send", "PS810FTRQ", "-", "--wait", "--json", stdin=b"<a/>")
     assert refused.exit_code == 1
     said = json.loads(refused.stdout)
     assert (said["state"], said["status"]) == ("answered", "PSPPM0001S")

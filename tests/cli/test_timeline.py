@@ -249,7 +249,7 @@ def test_no_step_is_left_out() -> None:
         ),
         (
             delivery(state=deliveries.State.IN_DOUBT, status=None),
-            "undelivered, in doubt, 2 attempts",
+            "in doubt, given up after 2 attempts",
             Tone.DOUBT,
         ),
         (

@@ -25,9 +25,11 @@ from msh.envelope import normal_body, parse, serialise
 from msh.errors import ConfigurationError
 from msh.profile import Role
 from msh.profiles import standard_profile
+from msh.protection import Mac, Signature
 from msh.testing.counterparty import Counterparty
 from msh.transport.base import Peer, Reply
 from tests.docs.conftest import ROOT, Made
+from tests.transport.certificates import identity
 
 DOCS = ROOT / "docs"
 #: Documents whose code stands in another folder than the business system's.
@@ -135,10 +137,31 @@ def environment() -> dict[str, str]:
 # configuration.md
 
 
-def whole_file() -> str:
-    found = re.search(r"<!-- whole file -->\n```toml\n(.*?)```", text("configuration.md"), re.S)
+def whole_file(name: str = "whole") -> str:
+    page = text("configuration.md")
+    found = re.search(rf"<!-- {name} file -->\n```toml\n(.*?)```", page, re.S)
     assert found
     return found[1]
+
+
+def make_keys(folder: Path) -> None:
+    """What the protected file names."""
+    for name in ("tls", "keys/psp", "keys/biz"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    authority = identity(folder / "tls", "authorities", authority=True)
+    identity(folder / "tls", "psp", authority)
+    (folder / "keys/authorities.pem").write_bytes(authority.certificate.read_bytes())
+    (folder / "keys/bank.key").write_text("00" * 32, encoding="utf-8")
+
+
+def test_the_protected_file_is_accepted(tmp_path: Path) -> None:
+    make_keys(tmp_path)
+    (tmp_path / "msh.toml").write_text(whole_file("protected"), encoding="utf-8")
+    configuration = read_configuration(tmp_path / "msh.toml")
+    assert isinstance(configuration.agreements["BIZ"].protection, Signature)
+    key = f"file:{tmp_path}/keys/bank.key"
+    assert configuration.agreements["BANK"].protection == Mac(key)
+    assert configuration.agreements["BIZ"].source.certificates
 
 
 def test_the_whole_file_is_accepted_and_shows_the_defaults(tmp_path: Path) -> None:
@@ -161,27 +184,32 @@ def test_every_key_is_in_the_tables_and_no_other(tmp_path: Path) -> None:
         "Top of the file": "",
         "`[party]`": "party",
         "`[listen]`": "listen",
+        "`[tls]`": "tls",
         "`[retention]`": "retention",
         "`[agreements.PARTY]`": "agreements.PSP",
+        "`[agreements.PARTY.signature]`": "agreements.BIZ.signature",
+        "`[agreements.PARTY.mac]`": "agreements.BANK.mac",
+        "`[agreements.PARTY.source]`": "agreements.PSP.source",
         "`[agreements.PARTY.outbound]`": "agreements.PSP.outbound",
         "`[agreements.PARTY.limits]`": "agreements.PSP.limits",
         "`[agreements.PARTY.handling]`": "agreements.PSP.handling",
     }
-    known = known_keys(tmp_path)
+    make_keys(tmp_path)
+    known = known_keys(tmp_path, "protected") | known_keys(tmp_path, "whole")
+    assert known["agreements.BIZ.source"] == known["agreements.PSP.source"]
     assert known["agreements.PSP.inbound"] == known["agreements.PSP.outbound"]
-    subtables = {"party", "listen", "retention", "agreements"}
+    subtables = {"party", "listen", "tls", "retention", "agreements"}
+    parts = {"signature", "mac", "source", "outbound", "inbound", "limits", "handling"}
     for heading, table in tables.items():
-        below = (
-            {"outbound", "inbound", "limits", "handling"} if table == "agreements.PSP" else set()
-        )
+        below = parts if table == "agreements.PSP" else set()
         expected = known[table] - (subtables if not table else below)
         assert documented(heading) == expected, heading
 
 
-def known_keys(tmp_path: Path) -> dict[str, set[str]]:
+def known_keys(tmp_path: Path, name: str) -> dict[str, set[str]]:
     """The keys that the reader knows, from what it says of one that it does not."""
     lines = ["odd = 1"]
-    for line in whole_file().splitlines():
+    for line in whole_file(name).splitlines():
         lines += [line, "odd = 1"] if line.startswith("[") else [line]
     (tmp_path / "msh.toml").write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(ConfigurationError) as raised:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import msh
 from msh.blocking import MessageServiceHandler
 from msh.cli import app
+from msh.cli.serve import load_handlers
 from msh.config import read_configuration
 from msh.profiles import standard_profile
 from msh.testing.counterparty import Counterparty
@@ -48,6 +49,18 @@ def test_the_short_configuration_is_accepted(readme: str, tmp_path: Path) -> Non
     agreement = read_configuration(tmp_path / "msh.toml").agreements["PSP"]
     assert agreement.outbound == msh.Reliability()
     assert agreement.sends == {"PS810FTRQ"}
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_short_configuration_fits_the_handlers_of_init(readme: str, folder: Made) -> None:
+    made = folder("business")
+    (short,) = blocks(readme, "toml")
+    (made / "msh.toml").write_text(short, encoding="utf-8")
+    configuration = read_configuration(made / "msh.toml")
+    handler = msh.MessageServiceHandler.from_config(configuration)
+    load_handlers(configuration, handler)  # which registers what is accepted, and nothing else
+    with pytest.raises(msh.UsageError, match="has a handler already"):
+        handler.on(*configuration.agreements["PSP"].accepts)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -103,8 +104,8 @@ def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     return process.returncode, errors
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """What a program prints that ends by itself, without complaint."""
+def run(command: list[str], folder: Path, environment: dict[str, str], *, warning: str = "") -> str:
+    """What a program prints that ends by itself, and warns of nothing else."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -114,15 +115,17 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
         encoding="utf-8",
         timeout=PATIENCE,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert warning in done.stderr if warning else done.stderr == ""
+    assert "Traceback" not in done.stderr
     return done.stdout
 
 
-def booked(folder: Path) -> list[str]:
-    """The message ids in the receiver's ledger."""
+def booked(folder: Path, table: str = "payment") -> list[str]:
+    """The message ids that the receiver has booked."""
     connection = sqlite3.connect(folder / "msh.db")
     try:
-        return [row[0] for row in connection.execute("SELECT message_id FROM ledger")]
+        return [row[0] for row in connection.execute(f"SELECT message_id FROM {table}")]
     finally:
         connection.close()
 
@@ -145,6 +148,50 @@ def test_senders_and_receiver(psp: Path, tmp_path: Path, environment: dict[str, 
     assert ledger[0] == said.split()[0]
 
 
+def test_the_readme_from_its_beginning_in_one_folder(
+    psp: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """`msh serve` first, then receiver.py in the same folder, on the same store."""
+    with running(["-m", "msh.cli", "serve"], psp, environment) as server:
+        biz = business(tmp_path, address(server, server.stdout))
+        send = ["-m", "msh.cli", "send", "PS810FTRQ", "messages/PS810FTRQ.xml"]
+        sent = run([*send, "--key", "invoice-16", "--wait"], biz, environment)
+        assert ended(server, signal.SIGTERM)[0] == 0
+    with running([str(EXAMPLES / "receiver.py")], psp, environment) as receiver:
+        file = biz / "msh.toml"
+        now_at = f'endpoint = "{address(receiver, receiver.stdout)}"'
+        text = re.sub(r'^endpoint = "[^"]*"', now_at, file.read_text("utf-8"), flags=re.MULTILINE)
+        file.write_text(text, encoding="utf-8")
+        said = run([str(EXAMPLES / "sender.py"), "invoice-17"], biz, environment)
+        assert ended(receiver, signal.SIGINT) == (0, "")
+    assert said.splitlines()[1] == "PSPPM0000I 處理完成 (done)"
+    assert booked(psp, "ledger") == [sent.split()[0]]
+    assert booked(psp) == [said.split()[0]]
+
+
+def test_a_port_that_is_taken_is_one_line(psp: Path, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        file = psp / "msh.toml"
+        text = file.read_text(encoding="utf-8")
+        port = taken.getsockname()[1]
+        file.write_text(text.replace("127.0.0.1:0/", f"127.0.0.1:{port}/"), encoding="utf-8")
+        with running([str(EXAMPLES / "receiver.py")], psp, environment) as receiver:
+            _, errors = receiver.communicate(timeout=PATIENCE)
+    assert receiver.returncode == 1
+    assert str(port) in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("name", ["sender.py", "blocking_sender.py"])
+def test_a_sender_without_an_invoice_says_what_it_wants(
+    name: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    biz = business(tmp_path, "http://127.0.0.1/sms")
+    with running([str(EXAMPLES / name)], biz, environment) as process:
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (1, f"usage: python {name} INVOICE\n")
+
+
 def test_a_platform_that_is_away(
     tmp_path: Path, environment: dict[str, str], unused_tcp_port: int
 ) -> None:
@@ -157,10 +204,13 @@ def test_a_platform_that_is_away(
         ),
         encoding="utf-8",
     )
-    said = run([str(EXAMPLES / "sender.py"), "invoice-17"], biz, environment)
-    assert said.splitlines()[1] == "surely not sent: try again with a new key"
-    blocking = run([str(EXAMPLES / "blocking_sender.py"), "invoice-18"], biz, environment)
-    assert "surely not sent" in blocking
+    warning = "attempt 1 failed, not sent"
+    command = [str(EXAMPLES / "sender.py"), "invoice-17"]
+    said = run(command, biz, environment, warning=warning)
+    assert said.splitlines()[1] == "surely not sent: run this again, with the same invoice"
+    assert run(command, biz, environment, warning="attempt 2 failed, not sent") == said
+    command = [str(EXAMPLES / "blocking_sender.py"), "invoice-18"]
+    assert "surely not sent" in run(command, biz, environment, warning=warning)
 
 
 def test_the_web_application(psp: Path, tmp_path: Path, environment: dict[str, str]) -> None:

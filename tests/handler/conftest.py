@@ -53,6 +53,7 @@ class World:
         url: str | None = None,
         store: object | None = None,
         peer: str | None = None,
+        listens: bool = True,
         **changes: object,
     ) -> msh.MessageServiceHandler:
         """A handler that is not started yet."""
@@ -64,7 +65,7 @@ class World:
         return msh.MessageServiceHandler(
             msh.Agreements.of(own, [terms]),
             store,
-            listen=url or (BUSINESS if own == "BIZ" else PLATFORM),
+            listen=(url or (BUSINESS if own == "BIZ" else PLATFORM)) if listens else None,
             transports={"memory": self.network.transport()},
             clock=self.clock,
             observers=[self.entries.append],
@@ -96,7 +97,7 @@ class World:
 
     async def business(self, **changes: object) -> msh.MessageServiceHandler:
         """A started business system that only sends."""
-        return await self.start(self.handler("BIZ", **changes))
+        return await self.start(self.handler("BIZ", listens=False, **changes))
 
     async def post(self, handler: msh.MessageServiceHandler, wire: bytes):
         """Bring bytes to a handler as a transport would."""

@@ -447,7 +447,7 @@ async def test_a_queued_message_outlives_a_stop_at_any_moment(world, tmp_path):
     url = f"sqlite:///{tmp_path}/biz.db"
     platform = await world.platform()
     for turns in range(12):
-        business = world.handler("BIZ", store=open_store(url))
+        business = world.handler("BIZ", store=open_store(url), listens=False)
         await business.start()
         sending = asyncio.create_task(business.send("PS810FTRQ", BODY, key=f"k{turns}"))
         for _ in range(turns):

@@ -311,7 +311,7 @@ async def test_a_handler_that_only_sends_takes_over_nothing(world, tmp_path):
         message, message_digest(message), b"x", world.clock.now(), timedelta(seconds=1)
     )
     await platform.store.close()
-    sender = await world.start(world.handler("PSP", store=open_store(url)))
+    sender = await world.start(world.handler("PSP", store=open_store(url), listens=False))
     await world.clock.advance(600)
     (reception,) = await sender.store.receptions()
     assert reception.state == "claimed"

@@ -4,6 +4,8 @@
 
 ``KILL_AT`` names a step of the journal, or `handling` or `applying` for the moments inside a
 handler; it is obeyed once per start. The business system sends one message per key in ``KEYS``.
+With ``KEK``, the file of a key-encryption key, messages carry MACs, and the business system
+exchanges a working key first.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from pathlib import Path
 import msh
 from msh.profile import Role
 from msh.profiles import standard_profile
+from msh.protection import PLAIN, Mac
 
+KEK = os.environ.get("KEK", "")
 FOLDER, KILL_AT = sys.argv[2], os.environ.get("KILL_AT", "")
 BODY = "<Pay xmlns='urn:test'><Amount>100</Amount></Pay>"
 
@@ -48,6 +52,7 @@ def terms(own: str, peer: str, url: str | None) -> msh.Agreement:
             retry_after=timedelta(seconds=0.05),
             patience=timedelta(seconds=3),
         ),
+        protection=Mac(f"file:{KEK}") if KEK else PLAIN,
     )
 
 
@@ -101,6 +106,8 @@ async def business(port: str, url: str) -> None:
 
     async with made:
         print(f"listening on {made.url}", flush=True)
+        if KEK:
+            await made.exchange_key("PSP")
         for key in os.environ["KEYS"].split():
             receipt = await made.send("PS810FTRQ", BODY, key=key, message_id=f"BIZ-{key}")
             delivery = await receipt.settled()

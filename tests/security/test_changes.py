@@ -119,7 +119,7 @@ async def test_a_change_between_two_attempts(
     world: World, mac: Mac, change: Change, lost: Fault, attempts: int
 ) -> None:
     platform = await world.platform(protection=mac)
-    business = await world.business(protection=mac)
+    business = await world.start(world.handler("BIZ", protection=mac, accepts=frozenset()))
     await _exchange(world, business, "PSP")
     sent = len(world.network.sent)
     world.network.faults = {sent + number: lost for number in range(1, attempts + 1)}
@@ -150,7 +150,7 @@ async def test_a_change_while_the_handler_runs(
         return msh.Reply("PSPPM0000I")
 
     platform = await world.platform(answer, protection=mac)
-    business = await world.business(protection=mac)
+    business = await world.start(world.handler("BIZ", protection=mac, accepts=frozenset()))
     await _exchange(world, business, "PSP")
     if lost is not None:
         world.network.faults = {len(world.network.sent) + 1: lost}
@@ -171,7 +171,7 @@ async def test_a_suspended_party_is_refused_and_stays_so_for_that_message(
     world: World, mac: Mac
 ) -> None:
     platform = await world.platform(protection=mac)
-    business = await world.business(protection=mac)
+    business = await world.start(world.handler("BIZ", protection=mac, accepts=frozenset()))
     await _exchange(world, business, "PSP")
     await party_suspended(world, business, platform)
     receipt = await business.send("PS810FTRQ", BODY)

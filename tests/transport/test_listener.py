@@ -150,6 +150,12 @@ async def test_largest_bodies(start: Start, parts: int) -> None:
     assert inbox.wires == [body, body]
 
 
+@pytest.mark.parametrize("path", ["http://localhost/sms", "/sms?a=b"])
+async def test_other_forms_of_the_path(start: Start, path: str) -> None:
+    """The absolute form must be taken (RFC 9112, 3.2.2); a query changes nothing."""
+    assert await (await start()).status(post(XML, "Connection: close", path=path)) == 200
+
+
 async def test_a_refusal_names_what_is_allowed(start: Start) -> None:
     server = await start()
     assert b"Allow: POST\r\n" in await server.ask(b"GET /sms HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -6,6 +6,8 @@ import asyncio
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from msh.transport.tls import (
 )
 from tests.transport.certificates import HOUR, Identity, identity
 from tests.transport.conftest import TINY
+from tests.transport.requests import XML, post
 
 SOON = 5.0
 ASKED = [ClientCertificates.OPTIONAL, ClientCertificates.REQUIRED]
@@ -220,7 +223,9 @@ async def test_plain_http_to_a_tls_listener(
 
 
 async def test_a_handshake_that_stalls_is_closed(made: SimpleNamespace) -> None:
-    listener = HttpTransport(TINY, server_tls=server_context(tls(made.bank, None)))
+    listener = HttpTransport(
+        replace(TINY, header_seconds=1.0), server_tls=server_context(tls(made.bank, None))
+    )
     sender = HttpTransport(client_tls=client_context(tls(None, made.authority)))
     try:
         url = await listener.listen("https://localhost:0/sms", Inbox(), ready)
@@ -236,10 +241,28 @@ async def test_a_handshake_that_stalls_is_closed(made: SimpleNamespace) -> None:
             for reader, writer in stalled:
                 assert await reader.read() == b""
                 writer.close()
-        assert 0.1 < loop.time() - began < 2.0
+        assert 0.5 < loop.time() - began < 4.0
     finally:
         await sender.close()
         await listener.close()
+
+
+async def test_a_handshake_that_ends_after_listening_has_is_too_late(
+    opened: Send, made: SimpleNamespace
+) -> None:
+    listener, inbox = opened(tls(made.bank, None)), Inbox()
+    url = await listener.listen("https://localhost:0/sms", inbox, ready)
+    reader, writer = await asyncio.open_connection("localhost", urlsplit(url).port)
+    await asyncio.sleep(0.05)
+    await listener.stop_listening()
+    with suppress(ConnectionError, ssl.SSLError):
+        async with asyncio.timeout(SOON):
+            context = client_context(tls(None, made.authority))
+            await writer.start_tls(context, server_hostname="localhost")
+            writer.write(post(XML))
+            assert await reader.read() == b""
+    writer.close()
+    assert inbox.wires == []
 
 
 # where it cannot work

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from msh.agreement import Agreement, Agreements
-from msh.errors import NotAgreed
+from msh.errors import NotAgreed, UsageError
 from msh.profile import Role
 from msh.profiles import standard_profile
 
@@ -53,7 +54,12 @@ def test_a_service_goes_where_it_is_allowed() -> None:
         ("PS810FTRQ", "PSP2", "PS810FTRQ may not be sent to PSP2; allowed: IS910SMDRQ"),
         ("IS910SMDRQ", None, "IS910SMDRQ may be sent to PSP, PSP2; say which with `to`"),
         ("PS850CERQ", None, "PS850CERQ may be sent to no party"),
-        ("nonsense", None, "nonsense may be sent to no party"),
+        ("PS850CERQ", "PSP", "PS850CERQ may not be sent to PSP; allowed: "),
+        ("PS810FTRS", None, "PS810FTRS is a reply, which is given by a handler and not sent; it"),
+        ("nonsense", None, "'nonsense' is no service of tdcc-psp-3.4; see `msh codes services`"),
+        ("PS810FTR", None, "'PS810FTR' is no service of tdcc-psp-3.4; did you mean PS810FTRQ"),
+        ("ps810ftrq", "PSP", "did you mean PS810FTRQ"),
+        ("x" * 900, None, f"'{'x' * 40}…' is no service"),
     ],
 )
 def test_what_is_not_agreed_is_refused(service: str, to: str | None, said: str) -> None:
@@ -68,3 +74,16 @@ def test_nobody_to_send_to() -> None:
     silent = replace(PSP, sends=frozenset())
     with pytest.raises(NotAgreed, match="allowed: none"):
         Agreements.of("BIZ", [silent]).to_send("PS810FTRQ", "PSP")
+
+
+@pytest.mark.parametrize(
+    ("service", "to", "said"),
+    [
+        (None, None, "service must be a text, not NoneType"),
+        (810, None, "service must be a text, not int"),
+        ("PS810FTRQ", ["PSP"], "to must be a text, not list"),
+    ],
+)
+def test_what_is_no_text_is_told(service: Any, to: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        BOTH.to_send(service, to)

@@ -399,6 +399,12 @@ def test_a_key_given_twice_is_not_toml(file: Path) -> None:
 
 
 def test_bytes_that_are_not_utf_8_are_not_toml(file: Path) -> None:
-    file.write_bytes('name = "款項"'.encode("big5"))
-    with pytest.raises(ConfigurationError, match="is not TOML"):
+    file.write_bytes('\nname = "款項"'.encode("big5"))
+    with pytest.raises(ConfigurationError, match="line 2 is not in UTF-8; save the file as UTF-8"):
         read_configuration(file)
+
+
+def test_the_mark_that_windows_puts_in_front_is_taken(file: Path) -> None:
+    plain = read(file, GOOD)
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.encode().replace(b"\n", b"\r\n"))
+    assert read_configuration(file) == plain

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from typing import Any, cast
 from weakref import WeakSet
 
 from msh.errors import ApplyFailed
+from msh.failure import told
 from msh.store.records import Apply
 
 _OURS = frozenset(
@@ -120,7 +122,7 @@ def run_guarded(connection: StoreConnection, apply: Apply) -> None:
     connection.set_authorizer(_authorize)
     _lend(connection)
     try:
-        apply(connection)
+        result = apply(connection)
     except BaseException as error:  # whatever it is, it is the handler's failure and not ours
         if error_code(error) in _STORE_FAILED:
             raise
@@ -129,11 +131,15 @@ def run_guarded(connection: StoreConnection, apply: Apply) -> None:
             if isinstance(error, sqlite3.Error) and "not authorized" in str(error)
             else ""
         )
-        raise ApplyFailed(f"apply raised {type(error).__name__}{hint}") from error
+        raise ApplyFailed(f"apply raised {told(error)}{hint}") from error
     finally:
         _take_back(connection)
         connection.set_authorizer(None)
         connection.row_factory, connection.text_factory = kept
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise ApplyFailed("apply returned something to await, so it has written nothing yet")
     if not connection.in_transaction:
         raise ApplyFailed("apply had the transaction rolled back (by OR ROLLBACK?) and went on")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
 
 _COLUMNS = (
-    "peer, key_id, algorithm, wrapped, check_value, ours, state, offered, activated, verified"
+    "peer, key_id, algorithm, wrapped, check_value, ours, state, offered, made, activated, verified"
 )
 
 
@@ -33,10 +34,18 @@ def offer_key(tx: Transaction, key: StoredKey, message_id: str) -> StoredKey:
     kept = _find(tx, key.peer, key.id)
     if kept is not None:
         return kept
+    made = key.made or key.offered
+    newer = tx.execute(
+        "SELECT 1 FROM working_key WHERE peer = ? AND ours = ? AND coalesce(made, offered) > ?"
+        " LIMIT 1",
+        (key.peer, key.ours, to_micros(made)),
+    ).fetchone()
+    if newer is not None:
+        return replace(key, state=State.PREVIOUS)
     _replace(tx, key.peer, State.PENDING)
     tx.execute(
         "INSERT INTO working_key (peer, key_id, algorithm, wrapped, check_value, ours, state,"
-        " offered) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " offered, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             key.peer,
             key.id,
@@ -46,6 +55,7 @@ def offer_key(tx: Transaction, key: StoredKey, message_id: str) -> StoredKey:
             key.ours,
             State.PENDING,
             to_micros(key.offered),
+            to_micros(key.made) if key.made else None,
         ),
     )
     kept = _find(tx, key.peer, key.id)
@@ -115,7 +125,8 @@ def _find(tx: Transaction, peer: str, key: str) -> StoredKey | None:
 
 
 def _as_key(row: Any) -> StoredKey:
-    peer, key, algorithm, wrapped, check_value, ours, state, offered, activated, verified = row
+    peer, key, algorithm, wrapped, check_value, ours, state, offered, made, *moments = row
+    activated, verified = moments
     return StoredKey(
         peer=peer,
         id=key,
@@ -125,6 +136,7 @@ def _as_key(row: Any) -> StoredKey:
         ours=bool(ours),
         state=State(state),
         offered=to_moment(offered),
+        made=to_moment(made),
         activated=to_moment(activated),
         verified=to_moment(verified),
     )

@@ -71,7 +71,7 @@ def enqueue(
         "INSERT INTO delivery_request (delivery, body, wire) VALUES (?, ?, ?)",
         (row["id"], b"", first.wire) if first else (row["id"], draft.body, None),
     )
-    details: dict[str, Any] = {"bytes": row["size"]}
+    details: dict[str, Any] = {"bytes": len(draft.body)}  # also where its form is there already
     if draft.key is not None:
         details["key"] = draft.key
     journal(tx, now, Step.QUEUED, row, **details)
@@ -128,23 +128,33 @@ def _begin_attempt(
 
 def _queued_before(tx: Transaction, draft: Draft) -> Delivery:
     """The delivery that has the key, else the one that has the id; same content or an error."""
-    values = tx.execute(
+    found = tx.execute(
         f"SELECT {COLUMNS} FROM delivery WHERE sender = ? AND (caller_key = ? OR msg_id = ?)"
-        " ORDER BY caller_key IS ? DESC LIMIT 1",
+        " ORDER BY caller_key IS ? DESC LIMIT 2",
         (draft.sender, draft.key, draft.message_id, draft.key),
-    ).fetchone()
-    row = named(values)
-    if row["digest"] != draft.digest or (draft.key is not None and row["caller_key"] != draft.key):
-        what = (
-            f"key {draft.key!r}"
-            if draft.key is not None and row["caller_key"] == draft.key
-            else f"message id {draft.message_id}"
+    ).fetchall()
+    row = named(found[0])
+    by_key = draft.key is not None and row["caller_key"] == draft.key
+    if len(found) > 1:
+        said = (
+            f"key {draft.key!r} names message {row['msg_id']}, and message id {draft.message_id} "
+            "another one; give one of them"
         )
-        raise KeyReused(
-            f"{what} already names message {row['msg_id']} with other content or under another "
-            "key; a new payment needs a new key"
+    elif row["digest"] != draft.digest:
+        what = f"key {draft.key!r}" if by_key else "the message id"
+        said = (
+            f"{what} names message {row['msg_id']} already, which has other content; a new payment "
+            "needs a new key"
         )
-    return as_delivery(row)
+    elif draft.key is not None and not by_key:
+        under = "without a key" if row["caller_key"] is None else f"under key {row['caller_key']!r}"
+        said = (
+            f"message {row['msg_id']} was queued {under} and not under {draft.key!r}; ask with "
+            "what it was queued with, or give the new payment an id of its own"
+        )
+    else:
+        return as_delivery(row)
+    raise KeyReused(said)
 
 
 def claim(

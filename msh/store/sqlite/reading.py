@@ -112,6 +112,14 @@ def request_wire(database: Database, delivery: int) -> tuple[bytes, bytes | None
     return row
 
 
+def received_wire(database: Database, reception: int) -> bytes | None:
+    """The request's bytes."""
+    row = database.execute(
+        "SELECT wire FROM reception_request WHERE reception = ?", [reception]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def delivery_reply(database: Database, delivery: int) -> bytes | None:
     """The reply's bytes."""
     row = database.execute(

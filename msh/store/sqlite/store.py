@@ -37,16 +37,7 @@ from msh.store.records import (
     SuspensionKind,
     Work,
 )
-from msh.store.sqlite import (
-    inbound,
-    keys,
-    opening,
-    outbound,
-    purging,
-    reading,
-    replies,
-    suspension,
-)
+from msh.store.sqlite import inbound, keys, opening, outbound, purging, reading, replies, suspension
 from msh.store.sqlite.guard import StoreConnection
 from msh.store.sqlite.writer import Transaction, Writer
 
@@ -309,6 +300,10 @@ class SqliteStore:
     async def request_wire(self, delivery: int) -> tuple[bytes, bytes | None] | None:
         """See `msh.store.Store.request_wire`."""
         return await self._read(reading.request_wire, delivery)
+
+    async def received_wire(self, reception: int) -> bytes | None:
+        """See `msh.store.Store.received_wire`."""
+        return await self._read(reading.received_wire, reception)
 
     async def delivery_reply(self, delivery: int) -> bytes | None:
         """See `msh.store.Store.delivery_reply`."""

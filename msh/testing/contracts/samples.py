@@ -294,7 +294,12 @@ async def the_delivery(store: Store, message_id: str = "D-1") -> Delivery:
 
 
 def offered_key(
-    name: str = "K-1", *, peer: str = PEER, ours: bool = True, offered: datetime = NOW
+    name: str = "K-1",
+    *,
+    peer: str = PEER,
+    ours: bool = True,
+    offered: datetime = NOW,
+    made: datetime | None = None,
 ) -> StoredKey:
     """A new working key, wrapped."""
     return StoredKey(
@@ -306,6 +311,7 @@ def offered_key(
         ours=ours,
         state=keys.State.PENDING,
         offered=offered,
+        made=made,
     )
 
 

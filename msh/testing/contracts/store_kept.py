@@ -87,6 +87,7 @@ def _calls(claim: Claim, outbound: Outbound) -> dict[str, Callable[[Store], Awai
         "suspensions": lambda s: s.suspensions(),
         "delivery": lambda s: s.delivery(1),
         "request_wire": lambda s: s.request_wire(1),
+        "received_wire": lambda s: s.received_wire(1),
         "delivery_reply": lambda s: s.delivery_reply(1),
         "deliveries": lambda s: s.deliveries(),
         "receptions": lambda s: s.receptions(),
@@ -258,7 +259,9 @@ class SharedContract:
         self, store: Store, second: Store
     ) -> None:
         nodes = [store, second] * 10
-        offers = [offered_key(f"K-{number}", offered=after(number)) for number in range(20)]
+        offers = [
+            offered_key(f"K-{number}", offered=after(number), made=NOW) for number in range(20)
+        ]
         pairs = list(zip(nodes, offers, strict=True))
         await asyncio.gather(*(node.offer_key(key, "offer") for node, key in pairs))
         done = await asyncio.gather(

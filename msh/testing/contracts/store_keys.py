@@ -47,6 +47,19 @@ async def activated(store: Store, *names: str) -> None:
 class OfferContract:
     """`Store.offer_key` and `Store.keys`."""
 
+    async def test_an_offer_made_before_another_of_that_side_comes_too_late(
+        self, store: Store
+    ) -> None:
+        await store.offer_key(offered_key("K-2", ours=False, made=after(60)), "offer-2")
+        older = offered_key("K-1", ours=False, offered=after(5), made=after(59))
+        late = await store.offer_key(older, "offer")
+        assert late.state is State.PREVIOUS
+        assert await states(store) == {"K-2": State.PENDING}
+        # What the other side offers is not told from the clock of this one.
+        ours = offered_key("K-3", offered=after(6), made=after(1), ours=True)
+        assert (await store.offer_key(ours, "offer-3")).state is State.PENDING
+        assert await states(store) == {"K-2": State.PREVIOUS, "K-3": State.PENDING}
+
     async def test_without_keys(self, store: Store) -> None:
         assert await store.keys() == []
         assert await store.keys(PEER) == []
@@ -133,7 +146,8 @@ class OfferContract:
     async def test_the_oldest_offer_comes_first(self, store: Store) -> None:
         for name, seconds in (("K-3", 3), ("K-1", 1), ("K-2", 2)):
             peer = OTHER if name == "K-2" else PEER
-            await store.offer_key(offered_key(name, peer=peer, offered=after(seconds)), "offer")
+            offer = offered_key(name, peer=peer, offered=after(seconds), made=NOW)
+            await store.offer_key(offer, "offer")
         assert [key.id for key in await store.keys()] == ["K-1", "K-2", "K-3"]
         assert [key.id for key in await store.keys(PEER)] == ["K-1", "K-3"]
 

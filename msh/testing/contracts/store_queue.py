@@ -87,6 +87,29 @@ class EnqueueContract:
         assert "D-1" in str(caught.value)
         assert await everything(store) == before
 
+    @pytest.mark.parametrize(
+        ("first", "other", "said"),
+        [
+            (draft("D-1", key="k"), draft("D-1", key="k2"), "under key 'k' and not under 'k2'"),
+            (draft("D-1"), draft("D-1", key="k2"), "without a key and not under 'k2'"),
+            (draft("D-1"), draft("D-1", body=b"<other/>"), "the message id names message D-1"),
+            (draft("D-1", key="k"), draft("D-2", key="k", body=b"<other/>"), "key 'k' names"),
+        ],
+        ids=("other key", "no key", "other content", "key with other content"),
+    )
+    async def test_what_is_used_already_is_told(
+        self, store: Store, first: Draft, other: Draft, said: str
+    ) -> None:
+        await store.enqueue(first, NOW)
+        with pytest.raises(KeyReused, match=said):
+            await store.enqueue(other, NOW)
+
+    async def test_a_key_and_an_id_of_two_messages_are_an_error(self, store: Store) -> None:
+        await store.enqueue(draft("D-1", key="k1"), NOW)
+        await store.enqueue(draft("D-2", key="k2"), NOW)
+        with pytest.raises(KeyReused, match="'k2' names message D-2, and message id D-1 another"):
+            await store.enqueue(draft("D-1", key="k2"), NOW)
+
     async def test_keys_and_ids_are_each_senders_own(self, store: Store) -> None:
         for sender in (OWN, OTHER):
             _, created = await store.enqueue(draft("D-1", key="k", sender=sender), NOW)

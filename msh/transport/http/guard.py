@@ -9,6 +9,7 @@ aborted too.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from aiohttp.web_protocol import RequestHandler
@@ -29,10 +30,12 @@ class HeadGuard(asyncio.Protocol):
         inner: RequestHandler,
         limits: ListenLimits,
         guards: dict[object, HeadGuard],
+        listening: Callable[[], bool],
     ) -> None:
         self._inner = inner
         self._limits = limits
         self._guards = guards
+        self._listening = listening
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -54,9 +57,12 @@ class HeadGuard(asyncio.Protocol):
         return self._peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Watch from the first moment; one connection too many is aborted at once."""
+        """Watch from the first moment; one connection too many is aborted at once.
+
+        So is one whose TLS handshake ends after listening has.
+        """
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._guards) >= self._limits.connections:
+        if len(self._guards) >= self._limits.connections or not self._listening():
             self._transport.abort()
             return
         self._guards[self._inner] = self

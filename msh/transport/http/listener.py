@@ -127,7 +127,8 @@ class HttpListener:
         self._sockets = None
         self._cut = asyncio.get_running_loop().time() + self._limits.stopping_seconds
         for wait in self._reading:
-            wait.reschedule(min(wait.when() or self._cut, self._cut))
+            if not wait.expired():
+                wait.reschedule(min(wait.when() or self._cut, self._cut))
         for guard in list(self._guards.values()):
             if not guard.busy:
                 guard.close()
@@ -148,7 +149,7 @@ class HttpListener:
             auto_decompress=False,
             logger=_quiet,
         )
-        return HeadGuard(inner, self._limits, self._guards)
+        return HeadGuard(inner, self._limits, self._guards, lambda: self._cut is None)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         guard = self._guards.get(request.protocol)

@@ -12,6 +12,7 @@ CREATE TABLE working_key (
     ours INTEGER NOT NULL,
     state TEXT NOT NULL,
     offered INTEGER NOT NULL,
+    made INTEGER,
     activated INTEGER,
     verified INTEGER,
     UNIQUE (peer, key_id)

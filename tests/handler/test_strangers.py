@@ -1,0 +1,74 @@
+"""Whoever is not authentic: counted, told little and not too often, and never stored."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import msh
+from msh.protection import PeerCertificate, Source
+from msh.receiver import STRANGER_BURST
+from msh.transport.base import Forbidden, Peer, Reply, Silence
+from tests.handler.conftest import BODY
+
+HERE = Source(addresses=(ip_network("10.1.0.0/16"), ip_network("2001:db8::/32")))
+CERTIFICATE = PeerCertificate("0A1B", "CN=Test CA,O=Bank")
+
+
+async def wire_of(world) -> bytes:
+    business = world.handler("BIZ")
+    return await business.compose("PS810FTRQ", BODY)
+
+
+async def test_refusals_of_one_address_are_limited_and_leave_no_row(world) -> None:
+    platform = await world.platform()
+    stranger, other = Peer("192.0.2.1"), Peer("192.0.2.2")
+    answers = [await platform.accept(b"<nonsense/>", stranger) for _ in range(STRANGER_BURST + 20)]
+    assert sum(isinstance(answer, Silence) for answer in answers) >= 19
+    assert not isinstance(await platform.accept(b"<nonsense/>", other), Silence)
+    assert sum(platform.receiver.refused.values()) == STRANGER_BURST + 21
+    assert await platform.store.receptions() == []
+    assert await platform.store.last_entry() == 0
+    # A genuine message from the same address (a proxy's, say) is taken all the same.
+    assert isinstance(await platform.accept(await wire_of(world), stranger), Reply)
+
+
+async def test_messages_come_from_the_agreed_addresses_only(world) -> None:
+    platform = await world.platform(source=HERE)
+    wire = await wire_of(world)
+    assert isinstance(await platform.accept(wire, Peer("192.0.2.1")), Forbidden)
+    assert isinstance(await platform.accept(wire, Peer("nowhere")), Forbidden)
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"):
+        answer = await platform.accept(wire, Peer(address))
+        assert b"PSPPM0000I" in answer.wire
+    assert len(platform.calls) == 1
+
+
+async def test_a_party_is_bound_to_its_certificate(world) -> None:
+    platform = await world.platform(source=Source(certificates=(CERTIFICATE,)))
+    wire = await wire_of(world)
+    for wrong in (None, PeerCertificate("0A1C", CERTIFICATE.issuer)):
+        assert isinstance(await platform.accept(wire, Peer("10.1.2.3", wrong)), Forbidden)
+    answer = await platform.accept(wire, Peer("10.1.2.3", CERTIFICATE))
+    assert b"PSPPM0000I" in answer.wire
+
+
+async def test_the_source_of_one_party_does_not_speak_for_another(world) -> None:
+    """With two agreements, an address of the one is refused for the other, unprotected."""
+    platform = world.handler("PSP", source=HERE)
+    terms = platform.agreements["BIZ"]
+    bank = world.handler("PSP", peer="BANK", source=Source(addresses=(ip_network("10.9.0.0/16"),)))
+    both = msh.MessageServiceHandler(
+        msh.Agreements.of("PSP", [terms, bank.agreements["BANK"]]),
+        platform.store,
+        transports={"memory": world.network.transport()},
+        clock=world.clock,
+    )
+
+    @both.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
+    async def handle(message: msh.Message) -> msh.Reply:
+        raise AssertionError("nothing may be handled")
+
+    await world.start(both)
+    answer = await both.accept(await wire_of(world), Peer("10.9.0.1"))
+    assert b"PSPPM0001E" in answer.wire
+    assert await both.store.receptions() == []
