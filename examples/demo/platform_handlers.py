@@ -1,4 +1,6 @@
-"""The platform's handler in the demonstration: books each payment by ``apply``.
+"""The platform's handler in the demonstration: books each payment by ``apply``, and sends it on.
+
+What goes to the bank is queued in the very transaction that books the payment and stores the reply.
 
 Two files in ``DEMO_FOLDER`` let the demonstration see where it is: `handling`, while the message
 that the platform is killed over is handled, and `waiting`, while the one that its sender is
@@ -27,7 +29,10 @@ def transfer(request: msh.Message) -> msh.Reply:
         connection.execute("CREATE TABLE IF NOT EXISTS ledger (message_id TEXT, booked TEXT)")
         connection.execute("INSERT INTO ledger VALUES (?, datetime('now'))", (request.message_id,))
 
-    return msh.Reply(msh.Status.PSPPM0000I, apply=book)
+    onward = msh.Outgoing(
+        "PS810FTRQ", request.body, to="BANK", message_id=f"PSP-{request.message_id}"
+    )
+    return msh.Reply(msh.Status.PSPPM0000I, apply=book, then=(onward,))
 
 
 def pause(request: msh.Message, message_id: str, mark: Path, seconds: float) -> None:

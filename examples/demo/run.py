@@ -1,23 +1,24 @@
-"""The demonstration: business system and platform, and everything that can go wrong in between.
+"""The demonstration: three parties, and everything that can go wrong in between.
 
-Two processes on loopback with a SQLite store each, the retry schedule shortened by configuration.
-One reply is lost, one connection cut while sending, the platform killed while handling, the
-business system killed while waiting. Afterwards both stores and the ledger are compared.
+A business system, the platform and a bank run as processes on loopback with a SQLite store each,
+the retry schedule shortened by configuration. Business system and platform sign their messages;
+platform and bank use MACs under a working key that they exchange first. On the way to the platform
+one reply is lost and one connection cut while sending, the platform is killed while handling and
+the business system while waiting; on the way to the bank one reply is lost too. Afterwards all
+stores and both ledgers are compared.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from parties import BANK, BUSINESS, HERE, PLATFORM, Programs, make_keys
 from rich.console import Console
 from rich.markup import escape
 
@@ -25,104 +26,16 @@ from msh.cli.timeline import styled, timeline
 from msh.store import Delivery, Reception, Store, open_store
 from msh.testing.faults import FaultProxy
 
-HERE = Path(__file__).resolve().parent
-SECONDS = 90
+SECONDS = 100
 COUNT = 12
 DAY = f"{datetime.now():%Y%m%d}"
 IDS = [f"BIZ-{DAY}-{number:06}" for number in range(1, COUNT + 1)]
-# What the proxy does to the n-th copy that it sees. The first three payments arrive once each. When
-# a kept-alive connection closes, one more copy leaves at once on a fresh one, so two are lost.
+# What the proxies do to the n-th copy that they see. The first three payments arrive once each.
+# When a kept-alive connection closes, one more copy leaves at once on a fresh one, so two are lost.
 LOST_REPLIES, CUT_REQUESTS = (4, 5), (7, 8)
+# The first two that the bank sees are the exchange of the key.
+LOST_BY_BANK = (5, 6)
 KILL_PLATFORM, KILL_SENDER = IDS[6], IDS[8]
-
-BUSINESS = """
-store = "sqlite:///biz.db"
-[party]
-id = "BIZ"
-role = "business"
-[agreements.PSP]
-role = "psp"
-endpoint = "{url}"
-protection = "none"
-sends = ["PS810FTRQ"]
-[agreements.PSP.outbound]
-resends = 8
-interval = 0.5
-factor = 1.5
-timeout = 2
-"""
-
-PLATFORM = """
-store = "sqlite:///psp.db"
-handlers = "{handlers}"
-[party]
-id = "PSP"
-role = "psp"
-[listen]
-url = "http://127.0.0.1:{port}/sms"
-[agreements.BIZ]
-role = "business"
-protection = "none"
-accepts = ["PS810FTRQ"]
-[agreements.BIZ.inbound]
-timeout = 2
-[agreements.BIZ.handling]
-lease = 1
-retry_after = 0.5
-patience = 1.5
-"""
-
-
-class Programs:
-    """The two programs, each started, killed and started again by its own process id."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.running: list[subprocess.Popen[str]] = []
-        self.environment = {
-            **os.environ,
-            "DEMO_FOLDER": str(folder),
-            "DEMO_KILL_PLATFORM": KILL_PLATFORM,
-            "DEMO_KILL_SENDER": KILL_SENDER,
-        }
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        program = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "log").open("a"),
-            text=True,
-        )
-        self.running.append(program)
-        return program
-
-    def platform(self) -> tuple[subprocess.Popen[str], str]:
-        """`msh serve`, once it listens, and where."""
-        program = self.start("-m", "msh.cli", "--config", "psp.toml", "serve")
-        assert program.stdout is not None
-        line = program.stdout.readline()
-        if not line.startswith("listening on "):
-            raise SystemExit(f"the platform did not start; see {self.folder / 'log'}")
-        return program, line.split()[-1]
-
-    def business(self) -> subprocess.Popen[str]:
-        return self.start(str(HERE / "business.py"), "biz.toml", *IDS)
-
-    def kill(self, program: subprocess.Popen[str]) -> None:
-        program.send_signal(signal.SIGKILL)
-        program.wait()
-
-    def end(self) -> None:
-        for program in self.running:
-            if program.poll() is None:
-                program.terminate()
-                try:
-                    program.wait(10)
-                except subprocess.TimeoutExpired:
-                    program.kill()
-                    program.wait()
 
 
 async def appears(mark: Path) -> None:
@@ -132,45 +45,85 @@ async def appears(mark: Path) -> None:
 
 async def story(folder: Path, console: Console) -> None:
     """Let everything happen, until the business system has an answer to every payment."""
-    programs = Programs(folder)
-    (folder / "psp.toml").write_text(
-        PLATFORM.format(handlers=HERE / "platform_handlers.py", port=0)
+    programs = Programs(
+        folder, {"DEMO_KILL_PLATFORM": KILL_PLATFORM, "DEMO_KILL_SENDER": KILL_SENDER}
     )
+
+    def write(name: str, text: str, **values: object) -> None:
+        (folder / name).write_text(text.format(handlers=HERE, **values))
+
+    make_keys(folder)
+    write("bank.toml", BANK)
     try:
-        platform, address = programs.platform()
-        port = address.rpartition(":")[2].partition("/")[0]
-        (folder / "psp.toml").write_text(
-            PLATFORM.format(handlers=HERE / "platform_handlers.py", port=port)
-        )
-        async with FaultProxy(address) as proxy:
-            for number in LOST_REPLIES:
-                proxy.lose_reply(number)
-            for number in CUT_REQUESTS:
-                proxy.cut_request(number)
-            (folder / "biz.toml").write_text(BUSINESS.format(url=proxy.url))
-            console.print(
-                f"{COUNT} payments from BIZ to PSP; the reply to the 4th is lost on the way, the "
-                "connection of the 5th cut while sending"
-            )
-            sender = programs.business()
-            await appears(folder / "handling")
-            programs.kill(platform)
-            console.print(f"platform killed with SIGKILL while handling {KILL_PLATFORM}")
-            platform, _ = await asyncio.to_thread(programs.platform)
-            await appears(folder / "waiting")
-            programs.kill(sender)
-            console.print(f"business system killed with SIGKILL while waiting for {KILL_SENDER}")
-            sender = programs.business()
-            if await asyncio.to_thread(sender.wait) != 0:
-                raise SystemExit(f"the business system failed; see {folder / 'log'}")
+        _, bank = programs.serve("bank.toml")
+        async with FaultProxy(bank) as bank_proxy:
+            for number in LOST_BY_BANK:
+                bank_proxy.lose_reply(number)
+            write("psp.toml", PLATFORM, bank=bank_proxy.url, psp_port=0)
+            platform, address = programs.serve("psp.toml")
+            port = address.rpartition(":")[2].partition("/")[0]
+            write("psp.toml", PLATFORM, bank=bank_proxy.url, psp_port=port)
+            exchange = programs.msh
+            printed = await asyncio.to_thread(exchange, "psp.toml", "keys", "exchange", "BANK")
+            console.print(escape(printed.strip()))
+            async with FaultProxy(address) as proxy:
+                for number in LOST_REPLIES:
+                    proxy.lose_reply(number)
+                for number in CUT_REQUESTS:
+                    proxy.cut_request(number)
+                write("biz.toml", BUSINESS, psp=proxy.url)
+                console.print(
+                    f"{COUNT} payments from BIZ to PSP, signed, and on to BANK, with MACs; the "
+                    "reply to the 4th is lost on the way, the connection of the 5th cut while "
+                    "sending, and a reply of the bank is lost"
+                )
+                sender = programs.business(IDS)
+                await appears(folder / "handling")
+                programs.kill(platform)
+                console.print(f"platform killed with SIGKILL while handling {KILL_PLATFORM}")
+                await asyncio.to_thread(programs.serve, "psp.toml")
+                await appears(folder / "waiting")
+                programs.kill(sender)
+                console.print(
+                    f"business system killed with SIGKILL while waiting for {KILL_SENDER}"
+                )
+                sender = programs.business(IDS)
+                if await asyncio.to_thread(sender.wait) != 0:
+                    raise SystemExit(f"the business system failed; see {folder / 'log'}")
+                await forwarded(folder)
     finally:
         programs.end()
+
+
+async def forwarded(folder: Path) -> None:
+    """Until the bank has answered whatever the platform sent on."""
+    store = await opened(folder / "psp.db")
+    try:
+        while True:
+            payments = await sent_by(store)
+            if len(payments) == COUNT and all(one.status is not None for one in payments.values()):
+                return
+            await asyncio.sleep(0.1)
+    finally:
+        await store.close()
 
 
 async def opened(path: Path) -> Store:
     store = open_store(f"sqlite:///{path}")
     await store.open(lambda entries: None)
     return store
+
+
+async def sent_by(store: Store) -> dict[str, Delivery]:
+    """The payments sent from a store, by message id."""
+    found = await store.deliveries()
+    return {one.message_id: one for one in found if one.service == "PS810FTRQ"}
+
+
+async def taken_by(store: Store) -> dict[str, Reception]:
+    """The payments received by a store, by message id."""
+    found = await store.receptions()
+    return {one.message_id: one for one in found if one.service == "PS810FTRQ"}
 
 
 async def show(
@@ -199,30 +152,38 @@ def effects(path: Path) -> dict[str, int]:
 
 
 async def compare(folder: Path, console: Console) -> bool:
-    """Both stores and the ledger, message by message; True if nothing is lost or doubled."""
-    business, platform = await opened(folder / "biz.db"), await opened(folder / "psp.db")
+    """All stores and ledgers, message by message; True if nothing is lost or doubled."""
+    business = await opened(folder / "biz.db")
+    platform = await opened(folder / "psp.db")
+    bank = await opened(folder / "bank.db")
     try:
-        sent = {delivery.message_id: delivery for delivery in await business.deliveries()}
-        taken = {reception.message_id: reception for reception in await platform.receptions()}
-        booked = effects(folder / "psp.db")
+        sent = await sent_by(business) | await sent_by(platform)
+        taken = await taken_by(platform) | await taken_by(bank)
+        booked = effects(folder / "psp.db") | effects(folder / "bank.db")
+        onward = [f"PSP-{message_id}" for message_id in IDS]
         for message_id in IDS:
             if message_id in sent:
                 await show(business, sent[message_id], taken.get(message_id), console)
+        for message_id in onward:
+            if message_id in sent:
+                await show(platform, sent[message_id], taken.get(message_id), console)
     finally:
-        await business.close()
-        await platform.close()
+        for store in (business, platform, bank):
+            await store.close()
+    wanted = {**dict.fromkeys(IDS, "PSPPM0000I"), **dict.fromkeys(onward, "PSPBK0000I")}
     lost = [
         message_id
-        for message_id in IDS
+        for message_id, status in wanted.items()
         if message_id not in booked
+        or message_id not in sent
         or sent[message_id].state != "answered"
-        or str(sent[message_id].status) != "PSPPM0000I"
+        or str(sent[message_id].status) != status
         or taken[message_id].state != "answered"
     ]
     twice = [message_id for message_id, count in booked.items() if count > 1]
     resends = sum(delivery.attempts - 1 for delivery in sent.values())
     replays = sum(reception.replays for reception in taken.values())
-    ok = not lost and not twice and len(sent) == COUNT and set(booked) == set(IDS)
+    ok = not lost and not twice and set(sent) == set(booked) == set(wanted)
     console.print()
     for message_id in (*lost, *twice):
         console.print(escape(f"wrong: {message_id}"))

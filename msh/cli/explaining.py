@@ -57,7 +57,7 @@ def why_delivery(
 def why_reception(
     reception: Reception, catalog: Catalog, now: datetime, journal: Sequence[Entry] = ()
 ) -> str:
-    """A paragraph about a message received here, for every state; ``journal`` tells of a refusal."""
+    """A paragraph about a message received here, for every state; ``journal`` tells why refused."""
     head = (
         f"{reception.service} {reception.message_id} from {reception.sender} was received here on "
         f"{local(reception.received)}."

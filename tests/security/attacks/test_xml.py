@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from msh.envelope import normal_body
 from tests.security.attacks.forge import signed
 from tests.security.attacks.target import ACCOUNT, FORMAT, MAC, Target, names
 
@@ -148,8 +149,6 @@ async def test_xinclude_added(target: Target, name: str, sender: str) -> None:
 @pytest.mark.parametrize("name", INCLUDES)
 async def test_xinclude_of_the_party_itself_stays_as_it_is(target: Target, name: str) -> None:
     body = f'<xi:include xmlns:xi="{XINCLUDE}" {INCLUDES[name]}></xi:include>'
-    from msh.envelope import normal_body
-
     message = target.message(body=normal_body(body))
     await target.takes(signed(message, target.biz), message)
     assert b"xi:include" in target.calls[-1].body
@@ -198,7 +197,7 @@ async def test_a_flood_in_a_start_tag(target: Target, name: str, place: str) -> 
 
 
 @pytest.mark.parametrize("sender", SENDERS)
-@pytest.mark.parametrize("depth", [29, 200, 255, 257, 5_000, 100_000])
+@pytest.mark.parametrize("depth", [31, 200, 255, 257, 5_000, 100_000])
 @pytest.mark.parametrize("place", ["<Amt>", "<soap:Body>", "<soap:Header>", "<scoi:MsgId>"])
 async def test_depth(target: Target, place: str, depth: int, sender: str) -> None:
     nested = b"<a>" * depth + b"</a>" * depth
