@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Thread
 
 from lxml import etree
 
@@ -27,13 +29,15 @@ _UTF8_BOM = b"\xef\xbb\xbf"
 class Shape:
     """The largest shape that is read: counts and lengths, not bytes.
 
-    ``namespaces`` counts declarations in scope at once, and different prefixes in all; ``name``
-    is for the names of elements and attributes and for prefixes. The rest speaks for itself.
+    ``attributes`` are those of one element, ``all_attributes`` those of all. ``namespaces`` counts
+    declarations in scope at once, and different prefixes in all; ``name`` is for the names of
+    elements and attributes and for prefixes. The rest speaks for itself.
     """
 
     depth: int = 32
     elements: int = 60_000
     attributes: int = 32
+    all_attributes: int = 20_000
     namespaces: int = 16
     name: int = 128
 
@@ -45,7 +49,6 @@ class Shape:
 STANDARD_SHAPE = Shape()
 # Every byte but those that open a tag, a comment, an instruction, an attribute or a reference.
 _UNMARKED = bytes(set(range(256)) - set(b"<!?=&"))
-_COMMENT_OR_INSTRUCTION = etree.XPath("boolean(//comment() | //processing-instruction())")
 
 
 def parse(xml: bytes, shape: Shape = STANDARD_SHAPE) -> Element:
@@ -55,11 +58,8 @@ def parse(xml: bytes, shape: Shape = STANDARD_SHAPE) -> Element:
     the five of XML itself, and no more of anything than ``shape`` allows.
     """
     _require_utf8(xml)
-    parser = etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
     try:
-        root = etree.fromstring(xml, parser)
+        root = _tree(xml) if _familiar(xml) else _tree_apart(xml)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MalformedMessage(f"XML is not well-formed ({_place(error)})") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -79,6 +79,60 @@ def canonical(element: Element, inclusive: Sequence[str] = ()) -> bytes:
         )
     except etree.C14NError:
         raise MalformedMessage("a namespace name is relative") from None
+
+
+# libxml2 keeps every name and namespace it has read in a dictionary, which lives as long as the
+# thread that reads, and which nothing empties: a stranger could make it grow by all that he sends.
+# So only what holds no more than names that were read before is read by the calling thread, and a
+# limited number of new ones; anything else by a thread of its own, which takes them with it.
+
+_SMALL = 65_536  # bytes; a thread is nothing beside the reading of more
+_MOST_KNOWN = 262_144  # bytes of names
+_TAG = re.compile(rb"<[^<>]*>")
+# A tag with all that may belong to it, finished or not, and a reference: more than there is.
+_HOLDS_NAMES = re.compile(rb"<[^<>]*(?:[^<]*>)?|&[^<&;]*")
+_known: set[bytes] = set()
+_known_bytes = 0
+
+
+def _familiar(xml: bytes) -> bool:
+    global _known_bytes
+    if len(xml) > _SMALL:
+        return False
+    found = _TAG.findall(xml)
+    if b"&" in xml or not len(found) == xml.count(b"<") == xml.count(b">"):
+        found = _HOLDS_NAMES.findall(xml)
+    if _known.issuperset(found):
+        return True
+    new = set(found) - _known
+    size = sum(map(len, new))
+    if _known_bytes + size > _MOST_KNOWN:
+        return False
+    _known_bytes += size
+    _known.update(new)
+    return True
+
+
+def _tree(xml: bytes) -> Element:
+    parser = etree.XMLParser(
+        encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    return etree.fromstring(xml, parser)
+
+
+def _tree_apart(xml: bytes) -> Element:
+    found: Future[Element] = Future()
+
+    def read() -> None:
+        try:
+            found.set_result(_tree(xml))
+        except BaseException as error:
+            found.set_exception(error)
+
+    thread = Thread(target=read, name="msh-xml", daemon=True)
+    thread.start()
+    thread.join()
+    return found.result()
 
 
 def _require_utf8(xml: bytes) -> None:
@@ -102,7 +156,7 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     # that could be over a limit, so an ordinary one costs next to nothing.
     marks = xml.translate(None, _UNMARKED)
     instructions = marks.count(b"<?") > xml.startswith(b"<?xml ")
-    if (instructions or b"<!" in marks) and _COMMENT_OR_INSTRUCTION(root):
+    if (instructions or b"<!" in marks) and _holds_comment_or_instruction(root):
         raise MalformedMessage("comments and processing instructions are not allowed")
     if _deeper_than(shape.depth)(root):
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
@@ -113,19 +167,37 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     )
     if long or b"&" in marks or xml.count(b"xmlns") > shape.namespaces:
         _require_namespaces(root, shape)
-    if long or marks.count(b"<") > shape.elements or marks.count(b"=") > shape.attributes:
-        _require_elements(root, shape)
+    if (
+        long
+        or marks.count(b"<") > shape.elements
+        or marks.count(b"=") > min(shape.attributes, shape.all_attributes)
+    ):
+        _require_elements(root, shape, long)
 
 
-def _require_elements(root: Element, shape: Shape) -> None:
+def _holds_comment_or_instruction(root: Element) -> bool:
+    # An XPath for it takes seconds where there are 100,000 of them; this ends at the first. Beside
+    # the root, nothing else can stand.
+    if root.getprevious() is not None or root.getnext() is not None:
+        return True
+    return next(root.iter(etree.Comment, etree.PI), None) is not None
+
+
+def _require_elements(root: Element, shape: Shape, long: bool) -> None:
+    attributes = 0
     for number, element in enumerate(root.iter(), 1):
         if number > shape.elements:
             raise MalformedMessage(f"more than {shape.elements} elements")
-        _require_short(element.tag, shape.name)
-        if len(element.attrib) > shape.attributes:
+        found = len(element.attrib)
+        if found > shape.attributes:
             raise MalformedMessage(f"more than {shape.attributes} attributes on one element")
-        for name in element.attrib:
-            _require_short(str(name), shape.name)
+        attributes += found
+        if attributes > shape.all_attributes:
+            raise MalformedMessage(f"more than {shape.all_attributes} attributes in all")
+        if long:
+            _require_short(element.tag, shape.name)
+            for name in element.attrib:
+                _require_short(str(name), shape.name)
 
 
 def _require_short(name: str, limit: int) -> None:

@@ -83,7 +83,10 @@ def import_certificate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The certificate, PEM or DER.")],
     config: ConfigOption = None,
 ) -> None:
-    """Pin a certificate of a peer, so that what it signs counts as the peer's. Works at once."""
+    """Pin a certificate of a peer, so that what it signs counts as the peer's.
+
+    Works within a second, also in a `msh serve` that runs.
+    """
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from msh.cli.files import write_new
@@ -101,7 +104,11 @@ def import_certificate(
     path = protection.peer / f"{certificate.fingerprint[:16]}.pem"
     write_new(path, certificate.x509.public_bytes(Encoding.PEM))
     later = certificate.not_before > now
-    begins = f"from {local(certificate.not_before)} on" if later else "at once, without a restart"
+    begins = (
+        f"from {local(certificate.not_before)} on"
+        if later
+        else "within a second, without a restart"
+    )
     console().print(
         f"{path}: {certificate.subject}, until {local(certificate.not_after)}; it counts as "
         f"{party}'s {begins}",

@@ -102,12 +102,11 @@ def init(
     made = make(kind, own, parties, there)
     _require_absent(folder, [*made.own, *made.theirs])
     try:
-        for name in made.folders:
+        for name in made.folders:  # each before those in it, so that the mode is this one
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         for path, content in made.theirs.items():
             write_new(path, content, OPEN)
         for name, content in made.own.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_new(folder / name, content, SECRET)
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -121,7 +121,7 @@ def _kind_of(protection: Protection) -> Kind:
 def _keys(own: str, peers: Sequence[str], there: dict[str, Configuration]) -> Made:
     from msh.security.key_encryption import key_file_text, new_key_encryption_key
 
-    made = Made()
+    made = Made(folders=["keys"])
     for peer in peers:
         if peer in there:
             content = _shared_key(own, there[peer])
@@ -163,7 +163,7 @@ def _certificates(own: str, peers: Sequence[str], there: dict[str, Configuration
     # A little earlier than now: clocks differ.
     begins = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
     pem, certificate = self_signed(own, begins, begins + timedelta(days=_VALID), test=True)
-    made = Made(own={f"keys/own/{own}.pem": pem})
+    made = Made(own={f"keys/own/{own}.pem": pem}, folders=["keys", "keys/own"])
     for peer in peers:
         made.folders.append(f"keys/{peer}")
         if peer not in there:

@@ -260,10 +260,14 @@ class _Verifier(XMLVerifier):
     """signxml's verifier, with copies that cost less. Not to be used by two threads at once.
 
     signxml copies a tree by writing it as ASCII and parsing that again, four times for a message:
-    slow, and names such as 金額 cannot be written so. Here they are copied as trees. What a deep
-    copy leaves out, namespaces declared around an element and not used in it, exclusive c14n
+    slow, and names such as 金額 cannot be written so. Here the message is copied once, as a tree,
+    to be changed; and what was signed is not read here, since `Signed.verify` reads it. What a
+    deep copy leaves out, namespaces declared around an element and not used in it, exclusive c14n
     leaves out too.
     """
+
+    _copies: list[Any]
+    _signed: bytes | None = None
 
     def get_root(self, data: Any) -> Any:
         """The tree itself: it was parsed by ours, and signxml changes copies of it only."""
@@ -273,9 +277,18 @@ class _Verifier(XMLVerifier):
         return xml_node
 
     def _fromstring(self, xml_string: Any, **how: Any) -> Any:
+        if xml_string is self._signed:
+            return None
         if isinstance(xml_string, bytes):
             return super()._fromstring(xml_string, **how)  # type: ignore[no-untyped-call]
-        return copy.deepcopy(xml_string)
+        if any(xml_string is one for one in self._copies):
+            return xml_string
+        self._copies.append(copy.deepcopy(xml_string))
+        return self._copies[-1]
+
+    def _apply_transforms(self, payload: Any, **how: Any) -> Any:
+        self._signed = super()._apply_transforms(payload, **how)
+        return self._signed
 
     def signed_bytes(self, root: Element, certificate: x509.Certificate, now: datetime) -> bytes:
         """The canonical bytes that the signature covers. Raises `NotAuthentic`."""
@@ -285,6 +298,7 @@ class _Verifier(XMLVerifier):
             digest_algorithms=_ALLOWED_DIGESTS,
             verification_time=now,
         )
+        self._copies = []
         try:
             result = self.verify(
                 root, x509_cert=certificate, validate_schema=False, expect_config=config
@@ -295,6 +309,8 @@ class _Verifier(XMLVerifier):
             raise
         except Exception as error:  # signxml, lxml and cryptography raise whatever they like
             raise NotAuthentic(_reason(error)) from None
+        finally:
+            self._copies, self._signed = [], None
 
 
 def _move_prefix_list(signature: Element, *, signing_settings: Any) -> None:

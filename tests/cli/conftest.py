@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 import msh
 from msh.cli import app
+from tests.security.masking import WATCH
 
 Run = Callable[..., Result]
 #: Seconds within which a server must be ready, or have ended.
@@ -122,6 +123,7 @@ class Process:
         """Send a signal, wait for the end; the exit code and what was on stderr."""
         self.process.send_signal(number)
         _, errors = self.process.communicate(timeout=PATIENCE)
+        WATCH.look("stderr of a process", errors.decode())
         return self.process.returncode, errors.decode()
 
 

@@ -275,7 +275,10 @@ def test_every_name_of_the_tables_is_explained(page: str, words: list[str]) -> N
 def test_every_command_and_option_is_in_the_command_line_page() -> None:
     page = text("command-line.md")
     group = typer.main.get_command(app)
-    commands: dict[str, Any] = group.commands
+    commands: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        below = getattr(command, "commands", None)
+        commands |= {f"{name} {one}": it for one, it in below.items()} if below else {name: command}
     missing = []
     for name, command in commands.items():
         found = re.search(rf"^`msh {name}\b[^`]*`$", page, re.MULTILINE)

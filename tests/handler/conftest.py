@@ -15,8 +15,12 @@ from msh.store import open_store
 from msh.testing.clock import VirtualClock
 from msh.testing.network import Network
 from msh.transport.base import Peer
+from tests.security.masking import ACCOUNT, NAME
 
-BODY = "<Pay xmlns='urn:test'><PMTID>1</PMTID><Amount>1000</Amount></Pay>"
+BODY = (
+    "<Pay xmlns='urn:test'><PMTID>1</PMTID><Amount>1000</Amount>"
+    f"<Acct>{ACCOUNT}</Acct><Name>{NAME}</Name></Pay>"  # which nothing may show
+)
 PLATFORM = "memory://psp/sms"
 BUSINESS = "memory://biz/sms"
 

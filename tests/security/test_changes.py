@@ -113,8 +113,10 @@ async def _told(receipt: msh.Receipt) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("lost", [*Fault])
-@pytest.mark.parametrize("attempts", [1, 2, 3])
+@pytest.mark.parametrize(
+    "lost", [Fault.REFUSE, Fault.LOSE_REQUEST, Fault.LOSE_REPLY, Fault.SWALLOW_REPLY]
+)
+@pytest.mark.parametrize("attempts", [1, 3])
 async def test_a_change_between_two_attempts(
     world: World, mac: Mac, change: Change, lost: Fault, attempts: int
 ) -> None:

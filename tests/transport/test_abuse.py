@@ -131,14 +131,14 @@ async def test_what_does_not_end_is_cut_off(start: Start, head: bytes, piece: by
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(b"<a/>")),
+        ("gzip", gzip.compress(b"<a/>", mtime=0)),
         ("gzip", gzip.compress(bytes(900_000))),
-        ("x-gzip", gzip.compress(b"<a/>")),
+        ("x-gzip", gzip.compress(b"<a/>", mtime=0)),
         ("deflate", zlib.compress(b"<a/>")),
         ("br", b"\x0b\x01\x80<a/>\x03"),
         ("zstd", b"\x28\xb5\x2f\xfd\x04\x00\x21\x00\x00<a/>"),
-        ("identity, gzip", gzip.compress(b"<a/>")),
-        ("GZIP", gzip.compress(b"<a/>")),
+        ("identity, gzip", gzip.compress(b"<a/>", mtime=0)),
+        ("GZIP", gzip.compress(b"<a/>", mtime=0)),
         ("unheard-of", b"<a/>"),
     ],
 )

@@ -99,7 +99,7 @@ async def test_types_that_are_taken(start: Start, content_type: str) -> None:
         (post("Content-Type: text/xml; charset=utf-16"), 415),
         (post("Content-Type: text/xmlx"), 415),
         (post(XML, "Content-Type: text/xml"), 400),
-        (post(XML, "Content-Encoding: gzip", body=gzip.compress(b"<a/>")), 415),
+        (post(XML, "Content-Encoding: gzip", body=gzip.compress(b"<a/>", mtime=0)), 415),
         (post(XML, "Content-Encoding: identity, gzip"), 415),
         (post(XML, path="/other"), 404),
         (post(XML, path="/"), 404),

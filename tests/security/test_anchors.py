@@ -1,0 +1,189 @@
+"""Certificates that an authority issued: which count, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from msh.envelope import parse
+from msh.errors import KeyUnusable, NotAuthentic
+from msh.security.signature import Signed
+from tests.security.certificates import (
+    DAY,
+    NOW,
+    PROFILE,
+    PROFILES,
+    USUAL,
+    Identity,
+    Party,
+    SetClock,
+    authority,
+    identity,
+)
+
+SECOND = timedelta(seconds=1)
+Open = Callable[..., Signed]
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def biz(tmp_path: Path, clock: SetClock) -> Party:
+    return Party(tmp_path / "biz", clock)
+
+
+@pytest.fixture
+def psp(tmp_path: Path, clock: SetClock) -> Party:
+    return Party(tmp_path / "psp", clock)
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    """Opens a party's protection and closes it at the end."""
+    open_now: list[Signed] = []
+
+    def opens(party: Party, **how: object) -> Signed:
+        open_now.append(party.open(**how))  # type: ignore[arg-type]
+        return open_now[-1]
+
+    yield opens
+    for one in open_now:
+        await one.close()
+
+
+async def accepts(receiver: Signed, wire: bytes) -> str:
+    """The fingerprint that verified, or why it did not."""
+    try:
+        return (await receiver.verify(parse(wire, PROFILES))).key
+    except NotAuthentic as error:
+        return error.reason
+
+
+async def sent(sender: Signed) -> bytes:
+    return (await sender.protect(USUAL, PROFILE)).wire
+
+
+# anchors
+
+SUBJECT = "CN=BIZ,C=TW"
+
+
+async def test_a_certificate_that_an_anchor_issued_to_the_subject_agreed(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca = authority()
+    ours = identity("p256", issuer=ca)
+    biz.hold(ours)
+    receiver = opened(psp, anchors=(authority("Other", 91), ca), subject=SUBJECT)
+    wire = await sent(opened(biz))
+    for _ in range(2):  # the second time, the chain is known
+        assert await accepts(receiver, wire) == ours.fingerprint
+    clock.time = NOW + 301 * DAY
+    assert "expired" in await accepts(receiver, wire)
+    clock.time = NOW - 2 * DAY
+    assert "not valid yet" in await accepts(receiver, wire)
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("another subject", "another subject"),
+        ("another authority", "no valid chain"),
+        ("an authority of that name, not that key", "no valid chain"),
+        ("self-signed", "no valid chain"),
+        ("expired", "no valid chain"),
+        ("an expired authority", "no valid chain"),
+        ("issued by no authority", "no valid chain"),
+        ("itself an authority", "is that of an authority"),
+        ("wrong usage", "not for digital signatures"),
+        ("small", "RSA key of 1024 bits"),
+        ("p521", "neither RSA nor on the curves"),
+    ],
+)
+async def test_an_anchored_certificate_that_does_not_count(
+    case: str, why: str, biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca, ours = anchored(case)
+    receiver = opened(psp, anchors=(ca,), subject=SUBJECT)
+    biz.hold(identity("p256"))
+    wire = await sent(opened(biz))
+    # The certificate alone decides: its place is looked at before the signature is.
+    assert why in await accepts(receiver, with_certificate(wire, ours))
+
+
+def anchored(case: str) -> tuple[Identity, Identity]:
+    """An anchor, and a certificate that does not count although it was issued somehow."""
+    ca = authority()
+    match case:
+        case "another subject":
+            return ca, identity("p256", name="BIX", issuer=ca)
+        case "another authority":
+            return ca, identity("p256", issuer=authority("Other", 91))
+        case "an authority of that name, not that key":
+            return ca, identity("p256", issuer=authority("CA", 91))
+        case "self-signed":
+            return ca, identity("p256")
+        case "expired":
+            return ca, identity("p256", issuer=ca, ends=NOW - SECOND)
+        case "an expired authority":
+            ended = identity(
+                "p256", 90, name="CA", usage="key_cert_sign", authority=True, ends=NOW - DAY / 2
+            )
+            return ended, identity("p256", issuer=ended)
+        case "issued by no authority":
+            leaf = identity("p256", 92, name="Leaf", issuer=ca)
+            return leaf, identity("p256", issuer=leaf)
+        case "itself an authority":
+            return ca, identity("p256", issuer=ca, authority=True)
+        case "wrong usage":
+            return ca, identity("p256", issuer=ca, usage="key_encipherment")
+        case "small":
+            return ca, identity("rsa-1024", issuer=ca)
+        case _:
+            return ca, identity("p521", issuer=ca)
+
+
+def with_certificate(wire: bytes, one: Identity) -> bytes:
+    """``wire`` with another certificate in its signature."""
+    start, rest = wire.split(b"<ds:X509Certificate>")
+    written = b"".join(one.certificate_pem.splitlines()[1:-1])
+    return start + b"<ds:X509Certificate>" + written + rest[rest.index(b"</") :]
+
+
+async def test_what_is_no_certificate(biz: Party, psp: Party, opened: Open) -> None:
+    biz.hold(identity("p256"))
+    start, rest = (await sent(opened(biz))).split(b"<ds:X509Certificate>")
+    odd = start + b"<ds:X509Certificate>AAAA" + rest[rest.index(b"</") :]
+    assert "not the peer's" in await accepts(opened(psp), odd)
+    receiver = opened(psp, anchors=(authority(),), subject=SUBJECT)
+    assert "cannot be read" in await accepts(receiver, odd)
+
+
+async def test_anchors_change_without_a_restart(
+    biz: Party, psp: Party, clock: SetClock, opened: Open
+) -> None:
+    ca, next_ca = authority(), authority("Next", 91)
+    ours = identity("p256", issuer=next_ca)
+    biz.hold(ours)
+    receiver = opened(psp, anchors=(ca,), subject=SUBJECT)
+    wire = await sent(opened(biz))
+    assert "no valid chain" in await accepts(receiver, wire)
+    psp.anchors.write_bytes(ca.certificate_pem + next_ca.certificate_pem)
+    clock.time += SECOND
+    assert await accepts(receiver, wire) == ours.fingerprint
+    psp.anchors.write_bytes(b"")
+    clock.time += SECOND
+    assert "no anchor can be read" in await accepts(receiver, wire)
+
+
+def test_anchors_need_a_subject(psp: Party) -> None:
+    with pytest.raises(KeyUnusable, match="need the subject"):
+        psp.open(anchors=(authority(),))
+    with pytest.raises(KeyUnusable, match="is not a name as in RFC 4514"):
+        psp.open(anchors=(authority(),), subject="PSP")
