@@ -30,8 +30,8 @@ class Shape:
     """The largest shape that is read: counts and lengths, not bytes.
 
     ``attributes`` are those of one element, ``all_attributes`` those of all. ``namespaces`` counts
-    declarations in scope at once, and different prefixes in all; ``name`` is for the names of
-    elements and attributes and for prefixes. The rest speaks for itself.
+    declarations in scope at once, and different prefixes in all; ``name`` and ``prefix`` are the
+    characters of the names of elements and attributes, and of prefixes. The rest speaks for itself.
     """
 
     depth: int = 32
@@ -40,6 +40,7 @@ class Shape:
     all_attributes: int = 20_000
     namespaces: int = 16
     name: int = 128
+    prefix: int = 32
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= 200:  # the parser itself ends at 256
@@ -165,7 +166,8 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     long = max(map(len, pieces)) > shape.name and any(
         piece.rfind(b">") > shape.name for piece in pieces
     )
-    if long or b"&" in marks or xml.count(b"xmlns") > shape.namespaces:
+    declared = xml.count(b"xmlns") > shape.namespaces or _longer_prefix(shape.prefix).search(xml)
+    if long or declared or b"&" in marks:
         _require_namespaces(root, shape)
     if (
         long
@@ -216,7 +218,8 @@ def _require_namespaces(root: Element, shape: Shape) -> None:
         in_scope += 1
         prefix, name = declared
         prefixes.add(prefix)
-        _require_short(prefix, shape.name)
+        # It also compares them, at every element, with each that is in scope.
+        _require_short(prefix, min(shape.prefix, shape.name))
         if "&" in name:  # libxml2 writes it into canonical XML unescaped, which is no XML
             raise MalformedMessage("a namespace name holds an ampersand")
         if in_scope > shape.namespaces:
@@ -228,3 +231,8 @@ def _require_namespaces(root: Element, shape: Shape) -> None:
 @lru_cache(maxsize=64)
 def _deeper_than(depth: int) -> etree.XPath:
     return etree.XPath("boolean(" + "/*" * (depth + 1) + ")")
+
+
+@lru_cache(maxsize=64)
+def _longer_prefix(length: int) -> re.Pattern[bytes]:
+    return re.compile(rb"xmlns:[^=\s]{%d}" % (length + 1))

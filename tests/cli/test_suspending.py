@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import PATIENCE, Folder, Run, serving
+from tests.cli.conftest import Folder, Run, serving
 
 
 def suspended(run: Run, folder: Folder) -> list[tuple[str, str]]:
@@ -79,4 +79,3 @@ def test_a_server_that_runs_refuses_at_once_and_takes_again_at_once(
     assert "suspended" in run("-c", psp.config, "show", "M2").stdout
     assert "was suspended" not in run("-c", psp.config, "why", "M3").stdout
     assert "Send it again later" in run("-c", biz.config, "why", "M2").stdout
-    assert PATIENCE  # the time-out of `biz` now: no answer of these was given up

@@ -75,8 +75,7 @@ class Form:
 def certificate_info(*ders: bytes) -> str:
     """ds:KeyInfo with these certificates."""
     certificates = "".join(
-        f"<ds:X509Certificate>{base64.b64encode(der).decode()}</ds:X509Certificate>"
-        for der in ders
+        f"<ds:X509Certificate>{base64.b64encode(der).decode()}</ds:X509Certificate>" for der in ders
     )
     return f"<ds:KeyInfo><ds:X509Data>{certificates}</ds:X509Data></ds:KeyInfo>"
 
@@ -110,7 +109,9 @@ def signed(
 
 def _reference(one: Reference, root: Any) -> str:
     uri = "" if one.uri is None else f' URI="{one.uri}"'
-    transforms = "" if one.transforms is None else f"<ds:Transforms>{one.transforms}</ds:Transforms>"
+    transforms = (
+        "" if one.transforms is None else f"<ds:Transforms>{one.transforms}</ds:Transforms>"
+    )
     digest = one.digest
     if digest is None:
         found = root if one.of is None else root.xpath("//*[@Id=$id]", id=one.of)[0]

@@ -243,7 +243,9 @@ def spell(random: Random, wire: bytes) -> bytes:
     elif how == 2:
         written = written[:place] + b"<![CDATA[]]>" + written[place:]
     elif how == 3:
-        written = written[:place] + random.choice([b"\r", b"\r\n", b"\n", b"&#13;"]) + written[place:]
+        written = (
+            written[:place] + random.choice([b"\r", b"\r\n", b"\n", b"&#13;"]) + written[place:]
+        )
     else:
         written = written[:place] + b"<!---->" + written[place:]
     return wire[: found.start(1)] + written + wire[found.end(1) :]

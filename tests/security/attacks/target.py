@@ -107,7 +107,9 @@ class Target:
         self.future = identity("p256", 5, name="OLD", begins=NOW + DAY, ends=NOW + 9 * DAY)
         self._signing("BIZ", [self.biz], self.biz)
         self._signing("BANK", [self.bank], self.bank)
-        self._signing("CHAIN", [identity("p256", 6)], self.chain, (self.authority, expired_authority()))
+        self._signing(
+            "CHAIN", [identity("p256", 6)], self.chain, (self.authority, expired_authority())
+        )
         self._signing("OLD", [self.expired, self.future], None)
         for name in ALGORITHMS:
             self._macing(name)
@@ -307,7 +309,9 @@ def refusal(acceptance: Acceptance) -> str:
         assert parsed.message.sender == "PSP"
         assert parsed.message.body == b""
         code = str(parsed.message.status)
-        assert code in {str(PROFILE.roles[Role.PSP][c]) for c in (Check.RIGHT, Check.KEY, Check.MAC)}
+        assert code in {
+            str(PROFILE.roles[Role.PSP][c]) for c in (Check.RIGHT, Check.KEY, Check.MAC)
+        }
     # Its ids are told to whoever sent it; nothing else is.
     said = _IDS.sub("", wire.decode())
     assert "xmldsig" not in said

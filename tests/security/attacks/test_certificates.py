@@ -66,7 +66,9 @@ def _public(one: Identity) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("method", [f"{DS}hmac-sha1", *(f"{MORE}hmac-sha{n}" for n in (224, 256, 512))])
+@pytest.mark.parametrize(
+    "method", [f"{DS}hmac-sha1", *(f"{MORE}hmac-sha{n}" for n in (224, 256, 512))]
+)
 @pytest.mark.parametrize("secret", SECRETS)
 async def test_hmac_with_the_public_key(target: Target, secret: str, method: str) -> None:
     form = Form(method=method, make=by_hmac(_public(target.biz)[secret], method))
@@ -273,7 +275,9 @@ async def test_no_key_info_or_two(target: Target, count: int) -> None:
 
 
 def _issued(**changes: object) -> Identity:
-    return identity(**{"kind": "p256", "number": 3, "name": "CHAIN", "issuer": authority()} | changes)
+    return identity(
+        **{"kind": "p256", "number": 3, "name": "CHAIN", "issuer": authority()} | changes
+    )
 
 
 CHAINS = {

@@ -74,9 +74,11 @@ FORMS = {
     "with-a-no-break-space": lambda text: text + b"\xc2\xa0",
     "nothing": lambda text: b"",
     "a-megabyte": lambda text: b"A" * 900_000,
-    "with-bits-behind-the-end": lambda text: text.replace(b"=", b"")[:-1]
-    + bytes([text.replace(b"=", b"")[-1] + 1])
-    + b"=" * text.count(b"="),
+    "with-bits-behind-the-end": lambda text: (
+        text.replace(b"=", b"")[:-1]
+        + bytes([text.replace(b"=", b"")[-1] + 1])
+        + b"=" * text.count(b"=")
+    ),
 }
 
 
@@ -297,7 +299,10 @@ SHAPES = {
     "block-with-a-namespace-used": (lambda root: root[0][0].set("{urn:x}a", "x"), MAC),
     "value-with-an-attribute": (lambda root: root[0][0][0].set("Id", "x"), MAC),
     "values-turned-round": (lambda root: root[0][0].insert(0, root[0][0][1]), MAC),
-    "white-space-in-a-value": (lambda root: setattr(root[0][0][1], "text", f" {root[0][0][1].text}"), MAC),
+    "white-space-in-a-value": (
+        lambda root: setattr(root[0][0][1], "text", f" {root[0][0][1].text}"),
+        MAC,
+    ),
     "white-space-between": (lambda root: setattr(root[0][0][1], "tail", "\n"), MAC),
     "white-space-in-the-block": (lambda root: setattr(root[0][0], "text", " "), MAC),
     "white-space-behind-the-mac": (lambda root: setattr(_mac(root), "tail", " "), MAC),

@@ -135,8 +135,10 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "with-a-body": lambda wire: wire.replace(b"<soap:Body>", b"<soap:Body><Evil/>").replace(
         b"<soap:Body/>", b"<soap:Body><Evil/></soap:Body>"
     ),
-    "a-fault": lambda wire: b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">'
-    b"<s:Body><s:Fault/></s:Body></s:Envelope>",
+    "a-fault": lambda wire: (
+        b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">'
+        b"<s:Body><s:Fault/></s:Body></s:Envelope>"
+    ),
 }
 
 

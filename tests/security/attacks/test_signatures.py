@@ -308,7 +308,9 @@ async def test_no_reference_is_fetched(target: Target) -> None:
             await target.refuses(signed(target.message(), target.biz, form), MAC)
         wire = signed(target.message(), target.biz)
         doctype = f'<!DOCTYPE x SYSTEM "{url}">'.encode()
-        await target.refuses(wire.replace(b"<soap:Envelope", doctype + b"<soap:Envelope", 1), FORMAT)
+        await target.refuses(
+            wire.replace(b"<soap:Envelope", doctype + b"<soap:Envelope", 1), FORMAT
+        )
         body = f'<a xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="{url}"/></a>'
         message = target.message(body=body.encode())
         await target.refuses(signed(message, target.bank), MAC)

@@ -95,7 +95,11 @@ OTHER: dict[str, tuple[Change, str, str]] = {
         FORMAT,
         FORMAT,
     ),
-    "soap-bound-otherwise": (_replace("<soap:Body>", '<soap:Body xmlns:soap="urn:x">'), FORMAT, FORMAT),
+    "soap-bound-otherwise": (
+        _replace("<soap:Body>", '<soap:Body xmlns:soap="urn:x">'),
+        FORMAT,
+        FORMAT,
+    ),
     "content-bound-otherwise": (_replace('xmlns="urn:pay"', 'xmlns="urn:pax"'), MAC, MAC),
     "content-with-a-prefix": (
         lambda wire: wire.replace(b"<Pay xmlns=", b"<p:Pay xmlns:p=").replace(b"</Pay", b"</p:Pay"),
@@ -104,11 +108,21 @@ OTHER: dict[str, tuple[Change, str, str]] = {
     ),
     "namespace-in-upper-case": (_replace("urn:pay", "URN:PAY"), MAC, MAC),
     "namespace-escaped": (_replace('"urn:pay"', '"urn:p%61y"'), MAC, MAC),
-    "namespace-with-a-space": (_replace('"urn:pay"', '"urn:pay "'), MAC, MAC),
-    "namespace-relative": (_replace("<Pay ", '<Pay xmlns:r="r" r:a="" '), MAC, FORMAT),
-    "soap-namespace-with-a-slash-less": (_replace("soap/envelope/", "soap/envelope"), FORMAT, FORMAT),
+    "namespace-with-a-space": (
+        _replace('"urn:pay"', '"urn:pay "'),
+        FORMAT,
+        FORMAT,
+    ),
+    "namespace-relative": (_replace("<Pay ", '<Pay xmlns:r="r" r:a="" '), FORMAT, FORMAT),
+    "soap-namespace-with-a-slash-less": (
+        _replace("soap/envelope/", "soap/envelope"),
+        FORMAT,
+        FORMAT,
+    ),
     "soap-1.2": (
-        _replace("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope"),
+        _replace(
+            "http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope"
+        ),
         FORMAT,
         FORMAT,
     ),
@@ -126,7 +140,11 @@ OTHER: dict[str, tuple[Change, str, str]] = {
     "a-cyrillic-name": (_replace("<Owner>", "<Оwner>"), FORMAT, FORMAT),
     "a-cyrillic-element": (lambda wire: wire.replace(b"Owner>", "Оwner>".encode()), MAC, MAC),
     "a-cyrillic-message-id": (_replace("<scoi:MsgId>", "<scoi:MsgId>В"), FORMAT, FORMAT),
-    "a-cyrillic-body": (lambda wire: wire.replace(b"soap:Body>", "soap:Вody>".encode()), FORMAT, FORMAT),
+    "a-cyrillic-body": (
+        lambda wire: wire.replace(b"soap:Body>", "soap:Вody>".encode()),
+        FORMAT,
+        FORMAT,
+    ),
     "a-sender-in-full-width": (
         lambda wire: re.sub(rb"Sender>(\w)", "Sender>Ｂ".encode(), wire, count=1),
         FORMAT,
@@ -144,9 +162,7 @@ OTHER: dict[str, tuple[Change, str, str]] = {
     ),
     "encoding-style": (_replace("<Pay ", '<Pay xmlns:e="urn:e" e:encodingStyle="x" '), MAC, MAC),
     "xsi-nil": (
-        _replace(
-            "<Amt>", '<Amt xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true">'
-        ),
+        _replace("<Amt>", '<Amt xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true">'),
         MAC,
         MAC,
     ),

@@ -69,9 +69,7 @@ DOCTYPES = {
         "",
     ),
     "bomb-of-attributes": (
-        "<!DOCTYPE x [<!ATTLIST Amt "
-        + " ".join(f'a{n} CDATA "x"' for n in range(5_000))
-        + ">]>",
+        "<!DOCTYPE x [<!ATTLIST Amt " + " ".join(f'a{n} CDATA "x"' for n in range(5_000)) + ">]>",
         "",
     ),
     "default-attribute": ('<!DOCTYPE x [<!ATTLIST Amt currency CDATA "USD">]>', ""),
@@ -114,9 +112,7 @@ ENTITIES = {
 
 @pytest.mark.parametrize("place", ["Amt", "scoi:MsgId"])
 @pytest.mark.parametrize("name", ENTITIES)
-async def test_a_reference_that_is_none_of_xml_s_own(
-    target: Target, name: str, place: str
-) -> None:
+async def test_a_reference_that_is_none_of_xml_s_own(target: Target, name: str, place: str) -> None:
     tag = f"<{place}>".encode()
     wire = (await target.genuine()).replace(tag, tag + ENTITIES[name])
     await target.refuses(wire, FORMAT)
@@ -352,9 +348,7 @@ async def test_a_comment_or_an_instruction(target: Target, name: str, place: str
 
 @pytest.mark.parametrize("name", HIDDEN)
 @pytest.mark.parametrize("at", ["</scoi:MAC>", "</scoi:KeyId>", "0</Amt>", "</scoi:MsgId>"])
-async def test_a_comment_or_an_instruction_under_a_mac(
-    target: Target, name: str, at: str
-) -> None:
+async def test_a_comment_or_an_instruction_under_a_mac(target: Target, name: str, at: str) -> None:
     place = at.encode()
     wire = (await target.genuine("HMAC")).replace(place, HIDDEN[name] + place, 1)
     await target.refuses(wire, FORMAT)
