@@ -44,7 +44,7 @@ from msh.security.signature_shape import (
     SIGNATURE_METHODS,
     require_shape,
 )
-from msh.xml import Element, canonical
+from msh.xml import STANDARD_SHAPE, Element, canonical
 
 _PLACE: Final = f'<ds:Signature xmlns:ds="{DS}" Id="placeholder"/>'.encode()
 _DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -62,7 +62,7 @@ _OTHERS = etree.XPath("count(//ds:*) != 1", namespaces={"ds": DS})
 _LOOK_EVERY: Final = timedelta(minutes=1)
 _LARGE: Final = 65_536  # bytes; verifying more would hold up the event loop
 _THREADS: Final = 4
-_LONGEST_PREFIX: Final = 4 * 128  # bytes of UTF-8
+_LONGEST_PREFIX: Final = 4 * STANDARD_SHAPE.prefix  # bytes of UTF-8
 _MARKUP: Final = 1_000  # of the signature, without its values and PrefixList
 
 # signxml writes what it canonicalises, which is the whole message, to its log.
@@ -257,34 +257,34 @@ class _PrefixListSigner(XMLSigner):
 
 
 class _Verifier(XMLVerifier):
-    """signxml's verifier, with copies that cost less. Not to be used by two threads at once.
+    """signxml's verifier without its copies of the message. Not for two threads at once.
 
     signxml copies a tree by writing it as ASCII and parsing that again, four times for a message:
-    slow, and names such as 金額 cannot be written so. Here the message is copied once, as a tree,
-    to be changed; and what was signed is not read here, since `Signed.verify` reads it. What a
-    deep copy leaves out, namespaces declared around an element and not used in it, exclusive c14n
-    leaves out too.
+    slow, and names such as 金額 cannot be written so. Here it works on the tree itself, which gets
+    its signature back afterwards; a copy would also leave all names of a stranger's message in the
+    dictionary of this thread (see `msh.xml`). What was signed is not read here: `Signed.verify`
+    does that. The signature alone is copied, as a tree: what that leaves out, namespaces declared
+    around it and not used in it, exclusive c14n leaves out too.
     """
 
-    _copies: list[Any]
+    _root: Element | None = None
     _signed: bytes | None = None
 
     def get_root(self, data: Any) -> Any:
-        """The tree itself: it was parsed by ours, and signxml changes copies of it only."""
+        """The tree itself."""
         return data
 
     def _tostring(self, xml_node: Any, **how: Any) -> Any:
         return xml_node
 
     def _fromstring(self, xml_string: Any, **how: Any) -> Any:
+        if xml_string is self._root:
+            return xml_string
         if xml_string is self._signed:
             return None
         if isinstance(xml_string, bytes):
             return super()._fromstring(xml_string, **how)  # type: ignore[no-untyped-call]
-        if any(xml_string is one for one in self._copies):
-            return xml_string
-        self._copies.append(copy.deepcopy(xml_string))
-        return self._copies[-1]
+        return copy.deepcopy(xml_string)
 
     def _apply_transforms(self, payload: Any, **how: Any) -> Any:
         self._signed = super()._apply_transforms(payload, **how)
@@ -298,7 +298,10 @@ class _Verifier(XMLVerifier):
             digest_algorithms=_ALLOWED_DIGESTS,
             verification_time=now,
         )
-        self._copies = []
+        self._root = root
+        header = root[0]
+        block, signature = header
+        space = block.tail
         try:
             result = self.verify(
                 root, x509_cert=certificate, validate_schema=False, expect_config=config
@@ -310,7 +313,10 @@ class _Verifier(XMLVerifier):
         except Exception as error:  # signxml, lxml and cryptography raise whatever they like
             raise NotAuthentic(_reason(error)) from None
         finally:
-            self._copies, self._signed = [], None
+            self._root = self._signed = None
+            if len(header) == 1:  # signxml removed it, and moved the white space behind it
+                header.append(signature)
+                block.tail = space
 
 
 def _move_prefix_list(signature: Element, *, signing_settings: Any) -> None:

@@ -278,17 +278,17 @@ def measure(measured: Measured, wire: bytes) -> tuple[float, int, str]:
 
     async def run() -> tuple[float, int, str]:
         handler = await measured.start()
-        memory, seconds = _peak(), time.process_time()
+        memory, seconds = peak(), time.process_time()
         outcome = await decide(handler, wire)
         seconds = time.process_time() - seconds
-        memory = _peak() - memory
+        memory = peak() - memory
         await handler.__aexit__(None, None, None)
         return seconds, memory, outcome
 
     return asyncio.run(run())
 
 
-def _peak() -> int:
+def peak() -> int:
     """The largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

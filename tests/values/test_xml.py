@@ -12,7 +12,9 @@ from msh.errors import MalformedMessage
 from msh.xml import STANDARD_SHAPE, Shape, canonical, parse
 
 SECRET = "ACCOUNT-9917"
-SMALL = Shape(depth=4, elements=6, attributes=3, namespaces=3, name=10)
+SMALL = Shape(
+    depth=4, elements=6, attributes=3, all_attributes=5, namespaces=3, name=10, prefix=5
+)
 
 
 def refused(xml: bytes, shape: Shape = STANDARD_SHAPE) -> str:
@@ -216,6 +218,10 @@ def namespaced_name(length: int) -> bytes:
     return b"<p:%s xmlns:p='urn:a-rather-long-name-that-does-not-count'/>" % (b"b" * length)
 
 
+def attributes_in_all(count: int) -> bytes:
+    return b"<a>" + b"<b c='1'/>" * count + b"</a>"
+
+
 def attribute_name(length: int) -> bytes:
     return b"<a><b %s='1'/></a>" % (b"c" * length)
 
@@ -237,7 +243,8 @@ def prefix_name(length: int) -> bytes:
         (cjk_element_name, SMALL.name, "a name longer"),
         (namespaced_name, SMALL.name, "a name longer"),
         (attribute_name, SMALL.name, "a name longer"),
-        (prefix_name, SMALL.name, "a name longer"),
+        (prefix_name, SMALL.prefix, "a name longer"),
+        (attributes_in_all, SMALL.all_attributes, "attributes in all"),
     ],
 )
 def test_each_limit_holds_exactly(make, limit: int, what: str) -> None:
@@ -253,6 +260,8 @@ def test_each_limit_holds_exactly(make, limit: int, what: str) -> None:
         nested(32),
         elements(60_000),
         attributes(32),
+        attributes_in_all(20_000),
+        prefix_name(32),
         declared_on_root(16),
         declared_in_depth(16),
         element_name(128),
@@ -291,6 +300,12 @@ def test_a_bomb_is_refused_before_any_canonicalisation(
     refused(bomb)
     with pytest.raises(msh.InvalidBody):
         msh.envelope.normal_body(bomb)
+
+
+@pytest.mark.parametrize("node", [b"<!---->", b"<?a?>"])
+def test_the_first_of_many_comments_ends_it(node: bytes) -> None:
+    reason = refused(b"<a>" + node * 100_000 + b"</a>")
+    assert reason == "comments and processing instructions are not allowed"
 
 
 @pytest.mark.parametrize("depth", [0, 201])

@@ -47,6 +47,8 @@ KEY = "PSPPM0003E"
 MAC = "PSPPM0004E"
 DONE = "PSPPM0000I"
 
+#: How a message begins.
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 #: What no refusal and no log may show: an account number and a name, as they stand in the body.
 ACCOUNT, OWNER = "0047110815", "PlantedOwner"
 BODY = (

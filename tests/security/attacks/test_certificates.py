@@ -235,7 +235,8 @@ KEY_INFOS = {
     "the-same-data-twice": "{genuine}{genuine}",
     "a-retrieval-method": '<ds:RetrievalMethod URI="#x"/>',
     "a-retrieval-method-beside": '{genuine}<ds:RetrievalMethod URI="http://127.0.0.1:1/"/>',
-    "a-subject-name": "<ds:X509Data><ds:X509SubjectName>CN=BIZ,C=TW</ds:X509SubjectName></ds:X509Data>",
+    "a-subject-name": "<ds:X509Data><ds:X509SubjectName>CN=BIZ,C=TW</ds:X509SubjectName>"
+    "</ds:X509Data>",
     "an-issuer-serial": "<ds:X509Data><ds:X509IssuerSerial><ds:X509IssuerName>CN=BIZ,C=TW"
     "</ds:X509IssuerName><ds:X509SerialNumber>1</ds:X509SerialNumber></ds:X509IssuerSerial>"
     "</ds:X509Data>",

@@ -212,7 +212,6 @@ async def test_the_request_itself_is_no_answer(pair: Pair) -> None:
 @pytest.mark.parametrize("change", sorted(set(CHANGES) - {"cut", "nothing", "html", "a-fault"}))
 async def test_a_changed_answer_that_comes_late_is_none(pair: Pair, change: str) -> None:
     """As a message of its own, to the business system's listener."""
-    world = pair.world
     pair.forge = lambda answer: b""
     receipt = await pair.send()
     genuine = pair.answers[-1]
@@ -236,7 +235,6 @@ def refusal_code(acceptance: object) -> str:
 
 
 async def test_an_answer_for_another_request_that_comes_late_is_none(pair: Pair) -> None:
-    world = pair.world
     old = await pair.exchanged()
     pair.forge = lambda answer: b""
     receipt = await pair.send()

@@ -13,7 +13,8 @@ import pytest
 from lxml import etree
 
 from msh.envelope import normal_body
-from tests.security.attacks.forge import DS, EXC, Form, Reference, signed, transform
+from msh.transport.base import Peer, Silence
+from tests.security.attacks.forge import DS, EXC
 from tests.security.attacks.target import BODY, FORMAT, KEY, MAC, RIGHT, Target
 from tests.security.certificates import PROFILE
 
@@ -218,12 +219,6 @@ async def test_what_only_looks_the_same(target: Target, name: str, sender: str) 
 # PrefixList
 
 
-def _list(value: str) -> Form:
-    inclusive = f'<ec:InclusiveNamespaces xmlns:ec="{EXC}" PrefixList="{value}"/>'
-    transforms = transform(f"{DS}enveloped-signature") + transform(EXC, inclusive)
-    return Form(references=[Reference(transforms=transforms)])
-
-
 @pytest.mark.parametrize(
     "value", ["x", "soap", "ds", "xml", "xmlns", "#default", "#DEFAULT", "a b c", "é", "&#38;"]
 )
@@ -257,8 +252,6 @@ async def test_a_listed_prefix_cannot_be_bound_otherwise(target: Target) -> None
 async def test_a_flood_from_one_address_is_answered_with_silence_and_hinders_nobody(
     target: Target,
 ) -> None:
-    from msh.transport.base import Peer, Silence
-
     wire = (await target.genuine()).replace(b"<Amt>100", b"<Amt>200")
     last = await target.store.last_entry()
     found = [await target.handler.accept(wire, Peer("203.0.113.9")) for _ in range(120)]

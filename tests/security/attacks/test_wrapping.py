@@ -1,8 +1,8 @@
 """Signature wrapping: a genuine signature beside content that it does not cover.
 
-The eight classic shapes (Somorovsky et al., "On Breaking SAML", 2012) move the signed part to where
-a verifier finds it and put an evil one where the application looks. Here they are generated: what is
-evil, what of the original is kept, where it is stashed, and what ids and references say.
+The eight classic shapes (Somorovsky et al., "On Breaking SAML", 2012) move the signed part to
+where a verifier finds it and put an evil one where the application looks. Here they are generated:
+what is evil, what of the original is kept, where it is stashed, and what ids and references say.
 """
 
 from __future__ import annotations
