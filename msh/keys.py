@@ -26,7 +26,7 @@ from msh.errors import (
     StoreError,
     UsageError,
 )
-from msh.message import Message, Reply
+from msh.message import Message, Outgoing, Reply
 from msh.profile import Check, Profile
 from msh.protection import Mac
 from msh.protocol.keys import State
@@ -108,6 +108,8 @@ class WorkingKeys:
             offered.id, offered.offered, offered.algorithm, offered.wrapped, offered.check_value
         )
         message_id = f"{offered.id}-offer"
+        # Whatever bars it from being sent is told before the key is kept.
+        sender.draft(Outgoing(services.offer, offer.body(), peer, message_id, message_id))
         await self._store.offer_key(offered, message_id)
         await security.load()
         receipt = await sender.send(

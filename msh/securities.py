@@ -53,6 +53,11 @@ class Securities:
         """The protection of ``agreement``."""
         return self._by_peer[agreement.peer]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread works beside the event loop."""
+        return any(getattr(security, "working", 0) for security in self._by_peer.values())
+
     def handlers(self) -> Mapping[str, HandlerFunction]:
         """What answers the messages of a key exchange."""
         return self.keys.handlers() if self.keys is not None else {}

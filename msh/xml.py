@@ -30,8 +30,9 @@ class Shape:
     """The largest shape that is read: counts and lengths, not bytes.
 
     ``attributes`` are those of one element, ``all_attributes`` those of all. ``namespaces`` counts
-    declarations in scope at once, and different prefixes in all; ``name`` and ``prefix`` are the
-    characters of the names of elements and attributes, and of prefixes. The rest speaks for itself.
+    namespaces in scope at once, and different prefixes in all, and ``declarations`` all that are
+    declared, also again; ``name`` and ``prefix`` are the characters of the names of elements and
+    attributes, and of prefixes. The rest speaks for itself.
     """
 
     depth: int = 32
@@ -39,6 +40,7 @@ class Shape:
     attributes: int = 32
     all_attributes: int = 20_000
     namespaces: int = 16
+    declarations: int = 20_000
     name: int = 128
     prefix: int = 32
 
@@ -166,8 +168,12 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     long = max(map(len, pieces)) > shape.name and any(
         piece.rfind(b">") > shape.name for piece in pieces
     )
-    declared = xml.count(b"xmlns") > shape.namespaces or _longer_prefix(shape.prefix).search(xml)
-    if long or declared or b"&" in marks:
+    if (
+        long
+        or b"&" in marks
+        or xml.count(b"xmlns") > min(shape.namespaces, shape.declarations)
+        or _longer_prefix(shape.prefix).search(xml)
+    ):
         _require_namespaces(root, shape)
     if (
         long
@@ -208,7 +214,7 @@ def _require_short(name: str, limit: int) -> None:
 
 
 def _require_namespaces(root: Element, shape: Shape) -> None:
-    in_scope = 0
+    in_scope = declarations = 0
     # A canonicaliser looks every prefix of its inclusive list up at every element.
     prefixes: set[str] = set()
     for event, declared in etree.iterwalk(root, events=("start-ns", "end-ns")):
@@ -216,6 +222,9 @@ def _require_namespaces(root: Element, shape: Shape) -> None:
             in_scope -= 1
             continue
         in_scope += 1
+        declarations += 1
+        if declarations > shape.declarations:
+            raise MalformedMessage(f"more than {shape.declarations} namespace declarations")
         prefix, name = declared
         prefixes.add(prefix)
         # It also compares them, at every element, with each that is in scope.

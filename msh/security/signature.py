@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,6 +45,8 @@ from msh.security.signature_shape import (
     require_shape,
 )
 from msh.xml import STANDARD_SHAPE, Element, canonical
+
+Result = TypeVar("Result")
 
 _PLACE: Final = f'<ds:Signature xmlns:ds="{DS}" Id="placeholder"/>'.encode()
 _DECLARATION: Final = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -114,6 +116,8 @@ class Signed:
         self._own, self._peer, self._now = own, peer, now
         self._names = names
         self._signer = _Signer()
+        #: How many threads work for it now.
+        self.working = 0
         self._verifier = _Verifier()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="msh-signature")
         self._warnings, self._warned = ExpiryWarnings(), now()
@@ -126,9 +130,7 @@ class Signed:
         """
         self.look()
         credential = self._own.signing()
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._signer.sign, message, profile, credential
-        )
+        return await self._in_thread(self._signer.sign, message, profile, credential)
 
     async def verify(self, parsed: Parsed) -> Verified:
         """What the peer signed, read again from the signed bytes. Raises `NotAuthentic`."""
@@ -138,8 +140,8 @@ class Signed:
         if len(parsed.wire) <= _LARGE:
             signed = self._verifier.signed_bytes(parsed.root, certificate.x509, now)
         else:
-            signed = await asyncio.get_running_loop().run_in_executor(
-                self._pool, _Verifier().signed_bytes, parsed.root, certificate.x509, now
+            signed = await self._in_thread(
+                _Verifier().signed_bytes, parsed.root, certificate.x509, now
             )
         try:
             message = parse(signed, {parsed.profile.namespace: parsed.profile}).message
@@ -149,6 +151,14 @@ class Signed:
         if (message.sender, message.receiver) != (claimed.sender, claimed.receiver):
             raise NotAuthentic("what was signed is between other parties")
         return Verified(message, certificate.fingerprint)
+
+    async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        self.working += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, function, *arguments)
+        finally:
+            self.working -= 1
 
     def retired(self, key: str) -> bool:
         """Whether the certificate ``key`` is no longer valid, or no longer ours."""

@@ -89,6 +89,7 @@ def test_list_json_rows(run: Run, biz: Folder) -> None:
     inbound, outbound = json.loads(result.stdout)
     assert (outbound["direction"], inbound["direction"]) == ("outbound", "inbound")
     assert outbound | {"at": "", "due": ""} == {
+        "held": False,
         "message_id": "OUT-1",
         "direction": "outbound",
         "service": "PS810FTRQ",

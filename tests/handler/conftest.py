@@ -45,10 +45,15 @@ class World:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self.stores: list[object] = []
-        self.clock = VirtualClock(busy=lambda: any(store.busy for store in self.stores))
+        self.handlers: list[msh.MessageServiceHandler] = []
+        self.clock = VirtualClock(busy=self._busy)
         self.network = Network(self.clock)
         self.entries: list[msh.Entry] = []
         self._stack = stack
+
+    def _busy(self) -> bool:
+        securities = (handler._securities.busy for handler in self.handlers)
+        return any(store.busy for store in self.stores) or any(securities)
 
     def handler(
         self,
@@ -66,7 +71,7 @@ class World:
         terms = agreement(own, roles[own], peer, roles[peer], **changes)
         store = store or open_store("sqlite::memory:")
         self.stores.append(store)
-        return msh.MessageServiceHandler(
+        made = msh.MessageServiceHandler(
             msh.Agreements.of(own, [terms]),
             store,
             listen=(url or (BUSINESS if own == "BIZ" else PLATFORM)) if listens else None,
@@ -75,6 +80,8 @@ class World:
             observers=[self.entries.append],
             grace=1.0,
         )
+        self.handlers.append(made)
+        return made
 
     async def start(self, handler: msh.MessageServiceHandler) -> msh.MessageServiceHandler:
         """Start it, and stop it at the test's end."""

@@ -166,9 +166,7 @@ def _repeated(kind: str, length: int) -> str:
 
 
 def _names(count: int) -> list[str]:
-    return [
-        _LETTERS[n] if n < len(_LETTERS) else f"n{n:x}" for n in range(count)
-    ]
+    return [_LETTERS[n] if n < len(_LETTERS) else f"n{n:x}" for n in range(count)]
 
 
 def _certificate(text: str) -> str:

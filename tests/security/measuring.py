@@ -227,7 +227,12 @@ async def decide(handler: msh.MessageServiceHandler, wire: bytes, address: str =
     acceptance = await handler.accept(wire, Peer(address))
     said = getattr(acceptance, "wire", b"") or getattr(acceptance, "fault", b"")
     words = etree.fromstring(said).itertext() if said else ()
-    return " ".join([type(acceptance).__name__, *(word for word in words if " " in word or word.startswith("PSP"))])
+    return " ".join(
+        [
+            type(acceptance).__name__,
+            *(word for word in words if " " in word or word.startswith("PSP")),
+        ]
+    )
 
 
 # measuring

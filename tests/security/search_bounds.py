@@ -38,7 +38,7 @@ def search(seconds: float, seed: int) -> dict[tuple[str, str], Found]:
                 found = worst[sender, kind]
                 if all(shape != other for _, other in found):
                     found.append((cost, shape))
-                    found.sort(key=lambda one: -getattr(one[0], kind))  # noqa: B023
+                    found.sort(key=lambda one: -getattr(one[0], kind))
                     del found[KEPT:]
     finally:
         meter.close()

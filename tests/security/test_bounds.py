@@ -1,9 +1,9 @@
 """Any input of at most 1,048,576 bytes is decided within 250 ms of processor time and 100 MB.
 
 The shapes are the worst that ``search_bounds.py`` found, before and after what they led to was
-mended. Both figures are bounds of the design, not a matter of speed: some of these shapes once took
-minutes. The time allowed here is twice the bound, and the best of three counts, since a machine that
-is shared may well take twice as long for the same work.
+mended. Both figures are bounds of the design, not a matter of speed: some of these shapes once
+took minutes. The time allowed here is twice the bound, since a machine that is shared may well
+take twice as long for the same work; whatever is not within the bound at first is measured again.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.security.hostile import Hostile
-from tests.security.measuring import SENDERS, Meter
+from tests.security.measuring import SENDERS, Cost, Meter
 
 SECONDS, MEMORY = 0.250, 100_000_000
 NOISE = 2
@@ -44,6 +43,8 @@ WORST = {
     "declarations-many": Hostile(declarations=13),
     "declarations-relative": Hostile(declarations=13, uri="u%d"),
     "declarations-default": Hostile(most=1_000_000, default=True, tail="lines", tail_length=3),
+    "declarations-and-list": Hostile(default=True, text="cjk", inclusive=16, most=20_000),
+    "too-many-declarations": Hostile(default=True, text="cjk", inclusive=16),
     "comments": Hostile(text="comments", text_length=140_000, most=1),
     "instructions": Hostile(text="instructions", text_length=200_000, most=1),
     "cdata": Hostile(text="cdata", text_length=80_000, most=1),
@@ -56,7 +57,7 @@ WORST = {
     "status-text": Hostile(place="text", text="astral"),
     "status-text-cdata": Hostile(place="text", text="mixed-cdata"),
     "certificate": Hostile(place="certificate", text="base64"),
-    "envelope": Hostile(place="envelope", attributes=70_000),
+    "envelope": Hostile(place="envelope", attributes=25_000),
 }
 
 
@@ -69,12 +70,18 @@ def meter() -> Iterator[Meter]:
         found.close()
 
 
+def measured(meter: Meter, shape: Hostile, sender: str) -> Cost:
+    """What ``shape`` costs; the best of three if the first time is not within the bound itself."""
+    cost = meter.cost(shape, sender)
+    return cost if cost.seconds < SECONDS else meter.cost(shape, sender, times=2)
+
+
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("name", WORST)
 def test_the_worst_shapes_are_decided_within_the_bounds(
     name: str, sender: str, meter: Meter
 ) -> None:
-    cost = meter.cost(WORST[name], sender, times=3)
+    cost = measured(meter, WORST[name], sender)
     assert cost.size > 200_000, "not the large message it was meant to be"
     assert cost.seconds < SECONDS * NOISE, cost
     assert cost.memory < MEMORY, cost
@@ -83,12 +90,10 @@ def test_the_worst_shapes_are_decided_within_the_bounds(
 @pytest.mark.parametrize("sender", SENDERS)
 def test_a_large_ordinary_message_is_taken(sender: str, meter: Meter) -> None:
     """A megabyte of 59,000 elements with text: the limits must not stand in its way."""
-    cost = meter.cost(replace(Hostile(), text="x", text_length=8), sender, times=3)
+    cost = measured(meter, Hostile(text="x", text_length=8), sender)
     assert "PSPPM0000I" in cost.outcome
     assert cost.size > 800_000
     assert cost.seconds < SECONDS * NOISE
-
-
 
 
 @pytest.mark.parametrize("kind", ["large", "small", "broken", "signed"])
@@ -105,4 +110,4 @@ def test_names_of_strangers_are_not_kept(kind: str) -> None:
     assert done.returncode == 0, done.stderr
     sent, grown = map(int, done.stdout.split())
     assert sent > 30_000_000
-    assert grown < sent / 3
+    assert grown < 20_000_000

@@ -13,7 +13,14 @@ from msh.xml import STANDARD_SHAPE, Shape, canonical, parse
 
 SECRET = "ACCOUNT-9917"
 SMALL = Shape(
-    depth=4, elements=6, attributes=3, all_attributes=5, namespaces=3, name=10, prefix=5
+    depth=4,
+    elements=6,
+    attributes=3,
+    all_attributes=5,
+    namespaces=3,
+    declarations=4,
+    name=10,
+    prefix=5,
 )
 
 
@@ -206,6 +213,10 @@ def declared_on_siblings(count: int) -> bytes:
     return b"<a>" + b"".join(b"<b xmlns:p%d='urn:x'/>" % n for n in range(count)) + b"</a>"
 
 
+def declared_in_all(count: int) -> bytes:
+    return b"<a>" + b"<b xmlns='urn:x'/>" * count + b"</a>"
+
+
 def element_name(length: int) -> bytes:
     return b"<a><%s/></a>" % (b"b" * length)
 
@@ -219,7 +230,8 @@ def namespaced_name(length: int) -> bytes:
 
 
 def attributes_in_all(count: int) -> bytes:
-    return b"<a>" + b"<b c='1'/>" * count + b"</a>"
+    pairs, one = divmod(count, 2)
+    return b"<a>" + b"<b c='1' d='2'/>" * pairs + b"<b c='1'/>" * one + b"</a>"
 
 
 def attribute_name(length: int) -> bytes:
@@ -239,6 +251,7 @@ def prefix_name(length: int) -> bytes:
         (declared_on_root, SMALL.namespaces, "namespaces in scope"),
         (declared_in_depth, SMALL.namespaces, "namespaces in scope"),
         (declared_on_siblings, SMALL.namespaces, "namespace prefixes"),
+        (declared_in_all, SMALL.declarations, "namespace declarations"),
         (element_name, SMALL.name, "a name longer"),
         (cjk_element_name, SMALL.name, "a name longer"),
         (namespaced_name, SMALL.name, "a name longer"),
@@ -264,6 +277,7 @@ def test_each_limit_holds_exactly(make, limit: int, what: str) -> None:
         prefix_name(32),
         declared_on_root(16),
         declared_in_depth(16),
+        declared_in_all(20_000),
         element_name(128),
         attribute_name(128),
     ],

@@ -15,7 +15,7 @@ import pytest
 from lxml import etree
 
 from msh.envelope import SOAP, serialise
-from tests.security.attacks.forge import DS, signed
+from tests.security.attacks.forge import DS, MORE, Form, signed
 from tests.security.attacks.target import FORMAT, MAC, Target
 from tests.security.certificates import PROFILE
 
@@ -189,12 +189,27 @@ async def test_a_signed_message_as_the_body_of_another(
 
 async def test_a_party_cannot_sign_for_another_around_its_message(target: Target) -> None:
     """BANK signs truly: its own message with one of BIZ inside, and one in BIZ's name."""
+    form = Form(method=f"{MORE}ecdsa-sha256")
     inner = await target.genuine("BIZ")
     start = inner.index(b"<soap:Envelope")
     message = target.message("BANK", body=inner[start:])
-    await target.refuses(signed(message, target.bank), MAC)
+    await target.refuses(signed(message, target.bank, form), MAC)
     message = target.message("BIZ")
-    await target.refuses(signed(message, target.bank), MAC)
+    await target.refuses(signed(message, target.bank, form), MAC)
+
+
+@pytest.mark.parametrize("name", ["Signature", "SignedInfo", "Object", "Reference", "Other"])
+async def test_a_party_cannot_send_signatures_in_its_content(target: Target, name: str) -> None:
+    """Truly signed as a whole, and still refused: an element of XML-DSig has one place."""
+    form = Form(method=f"{MORE}ecdsa-sha256")
+    for body in (
+        f'<ds:{name} xmlns:ds="{DS}"></ds:{name}>',
+        f'<Pay xmlns="urn:pay"><ds:{name} xmlns:ds="{DS}"></ds:{name}></Pay>',
+    ):
+        message = target.message("BANK", body=body.encode())
+        await target.refuses(signed(message, target.bank, form), MAC)
+    message = target.message("BANK", body=b'<Pay xmlns="urn:pay"></Pay>')
+    await target.takes(signed(message, target.bank, form), message)
 
 
 # SOAP: Bodies, Headers and blocks
