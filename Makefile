@@ -2,6 +2,7 @@
 #   make demo    business system and platform, and everything that can go wrong in between
 #   make test    all checks and tests (needs Debian's xmlsec1)
 #   make bench   speed, beside a floor taken in the same run (needs Debian's wrk)
+#   make search  the inputs that cost a receiver the most (two minutes; SECONDS=600 for longer)
 #   make docs    the documentation as HTML in build/docs
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint unit bench docs diagrams clean
+.PHONY: demo test lint unit bench search docs diagrams clean
 
 # One stamp per set of packages, so that each target installs only what it needs.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -37,6 +38,9 @@ unit: $(VENV)/.test
 
 bench: $(VENV)/.base
 	$(BIN)/python -m tests.bench.run
+
+search: $(VENV)/.test
+	$(BIN)/python -m tests.security.search_bounds $(SECONDS)
 
 diagrams: $(VENV)/.test
 	$(BIN)/python docs/make_diagrams.py

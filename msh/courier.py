@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
-from msh.envelope import parse
+from msh.envelope import believed, parse
 from msh.errors import (
     Busy,
     CannotProtect,
@@ -357,7 +357,7 @@ class Courier:
             raise NoAnswer(
                 f"what came back is not the answer: {reason}", reconnected=response.reconnected
             )
-        return reply, response.wire, response.reconnected
+        return reply, believed(parsed, reply), response.reconnected
 
     def digest_of(self, wire: bytes) -> bytes:
         """The digest that a protected reply to ``wire``, a form of ours, must carry."""

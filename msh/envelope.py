@@ -162,6 +162,17 @@ def parse(wire: bytes, profiles: Mapping[str, Profile]) -> Parsed:
     )
 
 
+def believed(parsed: Parsed, message: Message) -> bytes:
+    """What to store of ``parsed``, of which ``message`` may be believed: it reads as that.
+
+    The wire bytes; but a signature covers no declaration that only content uses, so bytes that
+    read as more than was signed are written anew, without their protection.
+    """
+    if parsed.message is message or parsed.message == message:
+        return parsed.wire
+    return serialise(message, parsed.profile)
+
+
 def normal_body(body: bytes | str | Element, shape: Shape = STANDARD_SHAPE) -> bytes:
     """A caller's body in the normal form of `Message`: one element, canonical, or nothing.
 

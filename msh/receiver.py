@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
 from msh.desk import HandlerFunction
 from msh.dispatcher import Dispatcher, Drafting
-from msh.envelope import Parsed, fault, parse, serialise
+from msh.envelope import Parsed, believed, fault, parse, serialise
 from msh.errors import (
     CannotProtect,
     MalformedMessage,
@@ -25,7 +26,7 @@ from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge
 from msh.protocol.digest import message_digest
 from msh.protocol.rate import RateLimit
-from msh.protocol.source import admits, anyone_admits
+from msh.protocol.source import admits, anyone_admits, neighbourhood
 from msh.replying import reply_message
 from msh.security import Security, Verified
 from msh.store import (
@@ -49,6 +50,9 @@ COME_BACK = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(milliseconds=100)
 #: Refusals of strangers are counted; one line per reason and this time goes to the log.
 STRANGER_LOG = timedelta(seconds=10)
+
+# Where in the bytes the fault was, as `msh.xml` tells it.
+_PLACE = re.compile(r" \(line [0-9]+, column [0-9]+\)|(?<=byte) [0-9]+")
 
 #: How many refusals a second one address is given before it is authenticated, and at once.
 STRANGER_RATE, STRANGER_BURST = 10, 50
@@ -130,7 +134,7 @@ class Receiver:
         stored: Callable[[], None],
     ) -> transport.Acceptance:
         """Remember, then judge: the repeat check comes before all that may change with time."""
-        message, wire = verified.message, parsed.wire
+        message, wire = verified.message, believed(parsed, verified.message)
         desk = self._dispatcher.desk(agreement.peer)
         refusal = judge(Judged(message, agreement, now))
         # A retired key only recognises repeats: nothing new is taken under it.
@@ -259,7 +263,7 @@ class Receiver:
 
     def _unreadable(self, peer: transport.Peer, reason: str) -> transport.Acceptance:
         self._count(reason)
-        if not self._strangers.allows(peer.address, self._clock.monotonic()):
+        if not self._strangers.allows(neighbourhood(peer.address), self._clock.monotonic()):
             return transport.Silence()
         agreement = next(iter(self._agreements), None)
         if agreement is None:
@@ -278,13 +282,14 @@ class Receiver:
         if known is None or parsed.profile is not known.profile:
             return self._unreadable(peer, reason)
         self._count(reason)
-        if not self._strangers.allows(peer.address, self._clock.monotonic()):
+        if not self._strangers.allows(neighbourhood(peer.address), self._clock.monotonic()):
             return transport.Silence()
         code = known.own_codes[check]
         reply = reply_message(known, parsed.message, code, self._clock.now(), text=reason)
         return transport.Reply(serialise(reply, parsed.profile))
 
     def _count(self, reason: str) -> None:
+        reason = _PLACE.sub("", reason)  # else whoever moves the fault fills memory and log
         self.refused[reason] += 1
         now = self._clock.now()
         last = self._logged.get(reason)

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
 from msh.courier import STORE_PAUSE, Courier, message_of
-from msh.envelope import Parsed, normal_body, parse, serialise
+from msh.envelope import Parsed, believed, normal_body, parse, serialise
 from msh.errors import (
     InDoubt,
     InvalidBody,
@@ -232,7 +232,12 @@ class Sender:
                 await self._store.ignore_reply(agreement.own, delivery.message_id, now, reason)
                 return False
             recorded = await self._store.record_reply(
-                agreement.own, reply, parsed.wire, agreement.peer_codes, now, late=True
+                agreement.own,
+                reply,
+                believed(parsed, reply),
+                agreement.peer_codes,
+                now,
+                late=True,
             )
             if recorded is not None:
                 self._settle(recorded, None)  # it may be another one than the reply that stands

@@ -8,20 +8,25 @@ parsing and before anything is canonicalised, and only exclusive canonicalisatio
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Thread
+from threading import Thread, local
+from typing import TypeVar
 
 from lxml import etree
 
 from msh.errors import MalformedMessage
 
+Result = TypeVar("Result")
 #: A parsed element. lxml's own class is private, so the public name is fixed here.
 Element = etree._Element
 
 _DECLARED = re.compile(rb"\A\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']*)[\"']")
+# Another version than 1.0 has other ends of lines, and libxml2 would read it as 1.0.
+_OTHER_VERSION = re.compile(rb"\s*<\?xml\s+version\s*=\s*[\"'](?!1\.0[\"'])")
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -32,7 +37,8 @@ class Shape:
     ``attributes`` are those of one element, ``all_attributes`` those of all. ``namespaces`` counts
     namespaces in scope at once, and different prefixes in all, and ``declarations`` all that are
     declared, also again; ``name`` and ``prefix`` are the characters of the names of elements and
-    attributes, and of prefixes. The rest speaks for itself.
+    attributes, and of prefixes. ``lookups`` bounds the bytes of all different prefixes, 4 more for
+    each, times the elements. The rest speaks for itself.
     """
 
     depth: int = 32
@@ -43,6 +49,7 @@ class Shape:
     declarations: int = 20_000
     name: int = 128
     prefix: int = 32
+    lookups: int = 3_000_000
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= 200:  # the parser itself ends at 256
@@ -50,6 +57,7 @@ class Shape:
 
 
 STANDARD_SHAPE = Shape()
+_LOOKUP = 4  # what looking a prefix up costs besides, as if in bytes of it
 # Every byte but those that open a tag, a comment, an instruction, an attribute or a reference.
 _UNMARKED = bytes(set(range(256)) - set(b"<!?=&"))
 
@@ -62,7 +70,7 @@ def parse(xml: bytes, shape: Shape = STANDARD_SHAPE) -> Element:
     """
     _require_utf8(xml)
     try:
-        root = _tree(xml) if _familiar(xml) else _tree_apart(xml)
+        root = _tree(xml) if _familiar(xml) else _apart(lambda: _tree(xml))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MalformedMessage(f"XML is not well-formed ({_place(error)})") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -77,9 +85,11 @@ def canonical(element: Element, inclusive: Sequence[str] = ()) -> bytes:
     ``inclusive`` are prefixes whose declarations are kept although only content may use them.
     """
     try:
-        return etree.tostring(
-            element, method="c14n", exclusive=True, inclusive_ns_prefixes=list(inclusive) or None
-        )
+        if not inclusive:
+            return etree.tostring(element, method="c14n", exclusive=True)
+        if _read_prefixes(inclusive):
+            return _with_prefixes(element, inclusive)
+        return _apart(lambda: _canonical_apart(element, inclusive))
     except etree.C14NError:
         raise MalformedMessage("a namespace name is relative") from None
 
@@ -91,6 +101,8 @@ def canonical(element: Element, inclusive: Sequence[str] = ()) -> bytes:
 
 _SMALL = 65_536  # bytes; a thread is nothing beside the reading of more
 _MOST_KNOWN = 262_144  # bytes of names
+_MOST_PREFIXES = 4096
+_PREFIX = re.compile(r"[^\s<>&;:=\"'/?!#%]+")
 _TAG = re.compile(rb"<[^<>]*>")
 # A tag with all that may belong to it, finished or not, and a reference: more than there is.
 _HOLDS_NAMES = re.compile(rb"<[^<>]*(?:[^<]*>)?|&[^<&;]*")
@@ -123,23 +135,66 @@ def _tree(xml: bytes) -> Element:
     return etree.fromstring(xml, parser)
 
 
-def _tree_apart(xml: bytes) -> Element:
-    found: Future[Element] = Future()
+def _apart(work: Callable[[], Result]) -> Result:
+    """What ``work`` gives in a thread of its own."""
+    found: Future[Result] = Future()
 
-    def read() -> None:
+    def run() -> None:
         try:
-            found.set_result(_tree(xml))
+            found.set_result(work())
         except BaseException as error:
             found.set_exception(error)
 
-    thread = Thread(target=read, name="msh-xml", daemon=True)
+    thread = Thread(target=run, name="msh-xml", daemon=True)
     thread.start()
     thread.join()
     return found.result()
 
 
+def _with_prefixes(element: Element, prefixes: Sequence[str]) -> bytes:
+    return etree.tostring(
+        element, method="c14n", exclusive=True, inclusive_ns_prefixes=list(prefixes)
+    )
+
+
+def _canonical_apart(element: Element, prefixes: Sequence[str]) -> bytes:
+    _read_prefixes(prefixes)
+    return _with_prefixes(element, prefixes)
+
+
+class _ThisThread(local):
+    """The prefixes that this thread has read by itself."""
+
+    def __init__(self) -> None:
+        self.prefixes = {"xml", "xmlns"}
+
+
+_this_thread = _ThisThread()
+
+
+def _read_prefixes(prefixes: Sequence[str]) -> bool:
+    """Make ``prefixes`` known to this thread; False if it knows too many already.
+
+    lxml silently leaves out a prefix which is not in the dictionary of the thread that
+    canonicalises, as one that no document can have; but another thread may have read this one.
+    """
+    unknown = [prefix for prefix in prefixes if prefix not in _this_thread.prefixes]
+    if unknown:
+        if len(_this_thread.prefixes) + len(unknown) > _MOST_PREFIXES:
+            return False
+        for prefix in unknown:
+            if _PREFIX.fullmatch(prefix):
+                with suppress(etree.XMLSyntaxError):  # then it is none that could be declared
+                    etree.fromstring(f'<a xmlns:{prefix}="urn:a"/>')
+        _this_thread.prefixes.update(unknown)
+    return True
+
+
 def _require_utf8(xml: bytes) -> None:
-    declared = _DECLARED.match(xml.removeprefix(_UTF8_BOM))
+    text = xml.removeprefix(_UTF8_BOM)
+    if _OTHER_VERSION.match(text):
+        raise MalformedMessage("another version of XML than 1.0")
+    declared = _DECLARED.match(text)
     if declared and declared[1].lower() not in (b"utf-8", b"utf8"):
         raise MalformedMessage("the declared encoding is not UTF-8")
     try:
@@ -168,16 +223,18 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
     long = max(map(len, pieces)) > shape.name and any(
         piece.rfind(b">") > shape.name for piece in pieces
     )
+    declarations, tags = xml.count(b"xmlns"), marks.count(b"<")
     if (
         long
         or b"&" in marks
-        or xml.count(b"xmlns") > min(shape.namespaces, shape.declarations)
+        or declarations > min(shape.namespaces, shape.declarations)
+        or declarations * tags * (4 * shape.prefix + _LOOKUP) > shape.lookups
         or _longer_prefix(shape.prefix).search(xml)
     ):
         _require_namespaces(root, shape)
     if (
         long
-        or marks.count(b"<") > shape.elements
+        or tags > shape.elements
         or marks.count(b"=") > min(shape.attributes, shape.all_attributes)
     ):
         _require_elements(root, shape, long)
@@ -227,7 +284,6 @@ def _require_namespaces(root: Element, shape: Shape) -> None:
             raise MalformedMessage(f"more than {shape.declarations} namespace declarations")
         prefix, name = declared
         prefixes.add(prefix)
-        # It also compares them, at every element, with each that is in scope.
         _require_short(prefix, min(shape.prefix, shape.name))
         if "&" in name:  # libxml2 writes it into canonical XML unescaped, which is no XML
             raise MalformedMessage("a namespace name holds an ampersand")
@@ -235,6 +291,11 @@ def _require_namespaces(root: Element, shape: Shape) -> None:
             raise MalformedMessage(f"more than {shape.namespaces} namespaces in scope at once")
         if len(prefixes) > shape.namespaces:
             raise MalformedMessage(f"more than {shape.namespaces} namespace prefixes")
+    # It also compares them, at every element, with each that is in scope, byte by byte.
+    weight = sum(len(prefix.encode()) + _LOOKUP for prefix in prefixes)
+    elements = sum(1 for _ in root.iter()) if weight * shape.elements > shape.lookups else 0
+    if weight * elements > shape.lookups:
+        raise MalformedMessage("more or longer namespace prefixes than so many elements may have")
 
 
 @lru_cache(maxsize=64)

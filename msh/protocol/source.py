@@ -86,6 +86,14 @@ def contains(networks: Iterable[Network], address: str) -> bool:
     return found is not None and any(found in _plain(network) for network in networks)
 
 
+def neighbourhood(address: str) -> str:
+    """What is counted as one place: the address, or of IPv6 its /64, which one host may use."""
+    found = read_address(address)
+    if isinstance(found, IPv6Address):
+        return str(IPv6Network((found, 64), strict=False))
+    return address
+
+
 @lru_cache(maxsize=1024)
 def read_address(text: str) -> Address | None:
     """An IP address; None for anything else. An IPv4-mapped one comes back as IPv4."""

@@ -32,6 +32,16 @@ async def test_refusals_of_one_address_are_limited_and_leave_no_row(world) -> No
     assert isinstance(await platform.accept(await wire_of(world), stranger), Reply)
 
 
+async def test_the_addresses_of_one_ipv6_network_are_one_place(world) -> None:
+    platform = await world.platform()
+    answers = [
+        await platform.accept(b"<nonsense/>", Peer(f"2001:db8::{number:x}"))
+        for number in range(1, STRANGER_BURST + 2)
+    ]
+    assert isinstance(answers[-1], Silence)
+    assert not isinstance(await platform.accept(b"<nonsense/>", Peer("2001:db8:0:1::1")), Silence)
+
+
 async def test_messages_come_from_the_agreed_addresses_only(world) -> None:
     platform = await world.platform(source=HERE)
     wire = await wire_of(world)

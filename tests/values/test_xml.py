@@ -316,6 +316,31 @@ def test_a_bomb_is_refused_before_any_canonicalisation(
         msh.envelope.normal_body(bomb)
 
 
+def prefixes_and_elements(prefixes: int, length: int, count: int, root: bool) -> bytes:
+    names = [b"p" * (length - 2) + b"%02d" % n for n in range(prefixes)]
+    declared = [b" xmlns:%b='u:'" % name for name in names]
+    if root:
+        return b"<a%b>" % b"".join(declared) + b"<b/>" * (count - 1) + b"</a>"
+    apart = b"".join(b"<b%b/>" % one for one in declared)
+    return b"<a>" + apart + b"<b/>" * (count - prefixes - 1) + b"</a>"
+
+
+@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize(("prefixes", "length"), [(14, 32), (16, 30), (14, 4), (5, 20)])
+def test_prefixes_times_elements_have_a_limit(prefixes: int, length: int, root: bool) -> None:
+    most = STANDARD_SHAPE.lookups // (prefixes * (length + 4))
+    assert most < STANDARD_SHAPE.elements
+    parse(prefixes_and_elements(prefixes, length, most, root))
+    reason = refused(prefixes_and_elements(prefixes, length, most + 1, root))
+    assert "namespace prefixes than so many elements" in reason
+
+
+def test_usual_prefixes_go_with_any_number_of_elements() -> None:
+    names = ("soap", "scoi", "xsi", "xsd", "pay", "ns0")
+    declared = b"".join(b" xmlns:%b='u:'" % name.encode() for name in names)
+    assert len(parse(b"<a%b>" % declared + b"<b/>" * 59_999 + b"</a>")) == 59_999
+
+
 @pytest.mark.parametrize("node", [b"<!---->", b"<?a?>"])
 def test_the_first_of_many_comments_ends_it(node: bytes) -> None:
     reason = refused(b"<a>" + node * 100_000 + b"</a>")
@@ -372,3 +397,18 @@ def test_a_relative_namespace_cannot_be_canonicalised() -> None:
 def test_prefixes_of_content_are_kept_when_they_are_asked_for() -> None:
     root = parse(b"<a xmlns:p='urn:x' t='p:y'/>")
     assert canonical(root, ["p"]) == b'<a xmlns:p="urn:x" t="p:y"></a>'
+
+
+@pytest.mark.parametrize("most", [4096, 6])
+def test_no_prefix_is_lost_that_another_thread_has_read(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """lxml leaves prefixes out that the canonicalising thread has not read itself."""
+    monkeypatch.setattr(msh.xml, "_MOST_PREFIXES", most)
+    monkeypatch.setattr(msh.xml, "_familiar", lambda xml: False)
+    for number in range(20):
+        first, second = f"lost{most}a{number}", f"lost{most}b{number}"
+        declared = f'xmlns:{first}="urn:a" xmlns:{second}="urn:b"'
+        root = parse(f'<e {declared}><b {first}:type="{second}:T"/></e>'.encode())
+        written = canonical(root[0], [first, second])
+        assert written == f'<b {declared} {first}:type="{second}:T"></b>'.encode()
