@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 from threading import Thread, local
 from typing import TypeVar
 
@@ -97,16 +98,20 @@ def canonical(element: Element, inclusive: Sequence[str] = ()) -> bytes:
 # libxml2 keeps every name and namespace it has read in a dictionary, which lives as long as the
 # thread that reads, and which nothing empties: a stranger could make it grow by all that he sends.
 # So only what holds no more than names that were read before is read by the calling thread, and a
-# limited number of new ones; anything else by a thread of its own, which takes them with it.
+# limited number of new ones; anything else by a thread of its own, which takes them with it. To
+# look costs as much as half of the parse, so until the limit is reached only one small message of
+# `_SAMPLE`, by chance, is looked at, and stands for the others.
 
 _SMALL = 65_536  # bytes; a thread is nothing beside the reading of more
 _MOST_KNOWN = 262_144  # bytes of names
+_SAMPLE = 16
 _MOST_PREFIXES = 4096
 _PREFIX = re.compile(r"[^\s<>&;:=\"'/?!#%]+")
 _TAG = re.compile(rb"<[^<>]*>")
 # A tag with all that may belong to it, finished or not, and a reference: more than there is.
 _HOLDS_NAMES = re.compile(rb"<[^<>]*(?:[^<]*>)?|&[^<&;]*")
 _known: set[bytes] = set()
+_chance = Random()
 _known_bytes = 0
 
 
@@ -114,6 +119,8 @@ def _familiar(xml: bytes) -> bool:
     global _known_bytes
     if len(xml) > _SMALL:
         return False
+    if _known_bytes < _MOST_KNOWN and _chance.random() * _SAMPLE >= 1:
+        return True
     found = _TAG.findall(xml)
     if b"&" in xml or not len(found) == xml.count(b"<") == xml.count(b">"):
         found = _HOLDS_NAMES.findall(xml)
@@ -122,6 +129,7 @@ def _familiar(xml: bytes) -> bool:
     new = set(found) - _known
     size = sum(map(len, new))
     if _known_bytes + size > _MOST_KNOWN:
+        _known_bytes = _MOST_KNOWN  # from now on each is looked at
         return False
     _known_bytes += size
     _known.update(new)
