@@ -21,7 +21,7 @@ from msh.message import Message
 from msh.observer import Observer
 from msh.receipt import Receipt as AsyncReceipt
 from msh.receipt import no_end
-from msh.store import Delivery, Store
+from msh.store import Delivery, Store, StoredKey
 
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -159,6 +159,11 @@ class MessageServiceHandler:
         """Begin a new series of attempts, with the same bytes and id. See `msh.Sender.resend`."""
         loop = self._running()
         return Receipt(loop.run(self._handler.resend(message_id)), loop)
+
+    def exchange_key(self, peer: str) -> StoredKey:
+        """Exchange a new working key. See `msh.MessageServiceHandler.exchange_key`."""
+        loop = self._running()
+        return loop.run(self._handler.exchange_key(peer))
 
     def _running(self) -> _Loop:
         if self._loop is None:

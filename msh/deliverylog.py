@@ -19,6 +19,7 @@ _log = logging.getLogger("msh.sender")
 #: One line per counterparty, kind of failure and this time; the others are counted.
 QUIET = timedelta(seconds=10)
 
+_LOOKED_AT = frozenset({Step.ATTEMPT_FAILED, Step.GIVEN_UP, Step.ANSWERED, Step.ANSWER_DIFFERS})
 _ENDS: Mapping[str, str] = {
     State.NOT_SENT: "given up, surely not sent: no copy has left",
     State.IN_DOUBT: "given up, in doubt: a copy may have arrived",
@@ -36,6 +37,8 @@ class DeliveryLog:
 
     def __call__(self, entry: Entry) -> None:
         """See one journal entry."""
+        if entry.step not in _LOOKED_AT:  # nearly all; this is called for every one
+            return
         match entry.step:
             case Step.ATTEMPT_FAILED:
                 self._failed(entry)

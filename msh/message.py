@@ -122,13 +122,17 @@ class Reply:
                 raise UsageError(f"Reply: {error}") from None
         if not isinstance(self.text, str):
             raise UsageError(f"Reply: text must be a text, not {type(self.text).__name__}")
-        if self.apply is not None and not callable(self.apply):
-            raise UsageError(
-                f"Reply: apply must be a function of the connection, not "
-                f"{type(self.apply).__name__}"
-            )
-        if inspect.iscoroutinefunction(self.apply):
-            raise UsageError("Reply: apply must be a plain function; nobody awaits an async one")
+        if self.apply is not None:
+            self._require_plain_function(self.apply)
         then = self.then
         if not isinstance(then, tuple) or not all(isinstance(one, Outgoing) for one in then):
             raise UsageError("Reply: then must be a tuple of msh.Outgoing, such as (outgoing,)")
+
+    @staticmethod
+    def _require_plain_function(apply: object) -> None:
+        if not callable(apply):
+            raise UsageError(
+                f"Reply: apply must be a function of the connection, not {type(apply).__name__}"
+            )
+        if inspect.iscoroutinefunction(apply):
+            raise UsageError("Reply: apply must be a plain function; nobody awaits an async one")

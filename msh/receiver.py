@@ -23,6 +23,7 @@ from msh.errors import (
 )
 from msh.message import Message
 from msh.profile import Check
+from msh.protection import ANYWHERE
 from msh.protocol.checks import Judged, Refusal, judge
 from msh.protocol.digest import message_digest
 from msh.protocol.rate import RateLimit
@@ -86,7 +87,9 @@ class Receiver:
         self.refused: Counter[str] = Counter()
         self._logged: dict[str, datetime] = {}
         self._strangers = RateLimit(STRANGER_RATE, STRANGER_BURST)
-        self._sources = [agreement.source for agreement in agreements]
+        sources = [agreement.source for agreement in agreements]
+        #: Where messages may come from at all; nothing to ask if one party may come from anywhere.
+        self._sources = [] if ANYWHERE in sources else sources
 
     # the way of a message in
 

@@ -228,8 +228,9 @@ def _require_shape(root: Element, xml: bytes, shape: Shape) -> None:
         raise MalformedMessage(f"elements nested more than {shape.depth} deep")
     # A piece begins with a name, and holds at most one start tag and the text behind it.
     pieces = xml.split(b"<")
-    longer = [piece for piece in pieces if len(piece) > shape.name]
-    long = any(piece.rfind(b">") > shape.name for piece in longer)
+    long = max(map(len, pieces)) > shape.name and any(
+        piece.rfind(b">") > shape.name for piece in pieces if len(piece) > shape.name
+    )
     declarations, tags = xml.count(b"xmlns"), marks.count(b"<")
     if (
         long
