@@ -303,7 +303,6 @@ class Courier:
         try:
             wire = outbound.wire or await self.form(agreement, delivery, outbound.body)
         except CannotProtect as error:
-            _log.warning("%s to %s is held: %s", delivery.message_id, agreement.peer, error)
             await self._store.hold(outbound, now + HOLD, now, str(error))
             return False
         if began is None:

@@ -19,7 +19,9 @@ _log = logging.getLogger("msh.sender")
 #: One line per counterparty, kind of failure and this time; the others are counted.
 QUIET = timedelta(seconds=10)
 
-_LOOKED_AT = frozenset({Step.ATTEMPT_FAILED, Step.GIVEN_UP, Step.ANSWERED, Step.ANSWER_DIFFERS})
+_LOOKED_AT = frozenset(
+    {Step.HELD, Step.ATTEMPT_FAILED, Step.GIVEN_UP, Step.ANSWERED, Step.ANSWER_DIFFERS}
+)
 _ENDS: Mapping[str, str] = {
     State.NOT_SENT: "given up, surely not sent: no copy has left",
     State.IN_DOUBT: "given up, in doubt: a copy may have arrived",
@@ -42,6 +44,8 @@ class DeliveryLog:
         match entry.step:
             case Step.ATTEMPT_FAILED:
                 self._failed(entry)
+            case Step.HELD:
+                self._held(entry)
             case Step.GIVEN_UP | Step.ANSWERED:
                 self._ended(entry)
             case Step.ANSWER_DIFFERS:
@@ -53,15 +57,33 @@ class DeliveryLog:
                     entry.details.get("kept"),
                 )
 
-    def _failed(self, entry: Entry) -> None:
-        outcome, detail = entry.details.get("outcome", ""), entry.details.get("detail", "")
+    def _untold_before(self, entry: Entry, outcome: str) -> int | None:
+        """How many of this kind were not told since the last that was; None: this one is not."""
         kind = entry.peer, outcome
         last = self._told.get(kind)
         if last is not None and entry.at - last < QUIET:
             self._untold[kind] = self._untold.get(kind, 0) + 1
-            return
+            return None
         self._told[kind] = entry.at
-        more = self._untold.pop(kind, 0)
+        return self._untold.pop(kind, 0)
+
+    def _held(self, entry: Entry) -> None:
+        more = self._untold_before(entry, "held")
+        if more is None:
+            return
+        _log.warning(
+            "%s to %s is held: %s%s",
+            entry.message_id,
+            entry.peer,
+            entry.details.get("reason"),
+            f" (and {more} more since the last such line)" if more else "",
+        )
+
+    def _failed(self, entry: Entry) -> None:
+        outcome, detail = entry.details.get("outcome", ""), entry.details.get("detail", "")
+        more = self._untold_before(entry, outcome)
+        if more is None:
+            return
         _log.warning(
             "%s to %s: attempt %s failed, %s%s",
             entry.message_id,

@@ -16,7 +16,6 @@ Rules, in prose:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from msh.errors import MshError
@@ -117,12 +116,3 @@ def decide(known: Known | None, digest: bytes) -> Verdict:
     if known.purged:
         return Verdict.REMEMBERED
     return Verdict.IN_HAND if known.state in OPEN else Verdict.RESEND
-
-
-def may_be_taken_over(
-    state: State, lease: datetime | None, due: datetime | None, now: datetime
-) -> bool:
-    """Whether another owner may take the work: its lease lapsed, or its next run is due."""
-    if state in (State.CLAIMED, State.RUNNING):
-        return lease is not None and lease <= now
-    return state is State.RELEASED and due is not None and due <= now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,7 +15,6 @@ from msh.protocol.reception import (
     State,
     Verdict,
     decide,
-    may_be_taken_over,
     step,
 )
 
@@ -105,16 +104,3 @@ def test_what_needs_a_claim_cannot_happen_without_one(state: State, event: Event
 )
 def test_repeats_decided(known: Known | None, digest: bytes, verdict: Verdict) -> None:
     assert decide(known, digest) is verdict
-
-
-EARLIER, LATER = NOW - timedelta(microseconds=1), NOW + timedelta(microseconds=1)
-
-
-@pytest.mark.parametrize("state", list(State))
-@pytest.mark.parametrize("lease", [None, EARLIER, NOW, LATER])
-@pytest.mark.parametrize("due", [None, EARLIER, NOW, LATER])
-def test_only_lapsed_claims_and_due_work_is_taken_over(
-    state: State, lease: datetime | None, due: datetime | None
-) -> None:
-    moment = {State.CLAIMED: lease, State.RUNNING: lease, State.RELEASED: due}.get(state)
-    assert may_be_taken_over(state, lease, due, NOW) == (moment in (EARLIER, NOW))

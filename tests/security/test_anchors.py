@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -26,35 +25,6 @@ from tests.security.certificates import (
 
 SECOND = timedelta(seconds=1)
 Open = Callable[..., Signed]
-
-
-@pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
-@pytest.fixture
-def biz(tmp_path: Path, clock: SetClock) -> Party:
-    return Party(tmp_path / "biz", clock)
-
-
-@pytest.fixture
-def psp(tmp_path: Path, clock: SetClock) -> Party:
-    return Party(tmp_path / "psp", clock)
-
-
-@pytest.fixture
-async def opened() -> AsyncIterator[Open]:
-    """Opens a party's protection and closes it at the end."""
-    open_now: list[Signed] = []
-
-    def opens(party: Party, **how: object) -> Signed:
-        open_now.append(party.open(**how))  # type: ignore[arg-type]
-        return open_now[-1]
-
-    yield opens
-    for one in open_now:
-        await one.close()
 
 
 async def accepts(receiver: Signed, wire: bytes) -> str:

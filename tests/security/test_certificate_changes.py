@@ -5,8 +5,7 @@ Whatever happens, the caller is never told "refused" of a payment that took effe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from msh.protection import Signature
 from msh.security.issuing import self_signed
 from msh.testing.network import Fault
 from tests.handler.conftest import BODY, World
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        yield World(stack)
 
 
 class Certificates:

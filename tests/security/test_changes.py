@@ -7,8 +7,8 @@ takes effect at most once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,12 +22,6 @@ from msh.testing.network import Fault
 from tests.handler.conftest import BODY, World
 
 Change = Callable[[World, msh.MessageServiceHandler, msh.MessageServiceHandler], Awaitable[None]]
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        yield World(stack)
 
 
 async def new_key(world: World, business: msh.MessageServiceHandler, platform: object) -> None:

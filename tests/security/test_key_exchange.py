@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,12 +17,6 @@ from msh.testing.network import Fault
 from tests.handler.conftest import BODY, World
 
 PROFILES = {standard_profile().namespace: standard_profile()}
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        yield World(stack)
 
 
 @pytest.fixture
@@ -77,7 +69,7 @@ async def test_an_exchanged_key_protects_both_ways(
 
 
 async def test_without_a_key_a_message_is_held_and_leaves_once_there_is_one(
-    world: World, mac: Mac
+    world: World, mac: Mac, caplog: pytest.LogCaptureFixture
 ) -> None:
     platform = await world.platform(protection=mac)
     business = await world.business(protection=mac)
@@ -86,6 +78,7 @@ async def test_without_a_key_a_message_is_held_and_leaves_once_there_is_one(
     assert world.network.sent == []
     assert (await receipt.delivery()).attempts == 0
     assert world.steps(receipt.message_id).count("held") == 1
+    assert caplog.text.count("is held: ") == 1
     await exchanged(world, business)
     await world.clock.advance(6)
     assert str((await receipt.reply()).status) == "PSPPM0000I"

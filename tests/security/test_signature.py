@@ -30,21 +30,6 @@ from tests.security.certificates import (
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
-
-
-@pytest.fixture
-def biz(tmp_path: Path, clock: SetClock) -> Party:
-    return Party(tmp_path / "biz", clock)
-
-
-@pytest.fixture
-def psp(tmp_path: Path, clock: SetClock) -> Party:
-    return Party(tmp_path / "psp", clock)
-
-
-@pytest.fixture
 async def pair(biz: Party, psp: Party) -> AsyncIterator[tuple[Signed, Signed]]:
     """Two parties that pinned each other: RSA for the one, P-256 for the other."""
     ours, theirs = identity("rsa"), identity("p256", name="PSP")
