@@ -20,7 +20,6 @@ from msh.errors import StoreClosed, UsageError
 from msh.message import Message
 from msh.observer import Observer
 from msh.receipt import Receipt as AsyncReceipt
-from msh.receipt import no_end
 from msh.store import Delivery, Store, StoredKey
 
 Result = TypeVar("Result")
@@ -46,17 +45,11 @@ class Receipt:
 
     def settled(self, timeout: float | None = None) -> Delivery:
         """Wait until the delivery has ended, one way or the other."""
-        return self._within(timeout, self._receipt.settled())
+        return self._loop.run(self._receipt.settled(timeout))
 
     def reply(self, timeout: float | None = None) -> Message:
         """Wait for the answer. Raises `Undelivered`, `InDoubt` or `Resolved`."""
-        return self._within(timeout, self._receipt.reply())
-
-    def _within(self, timeout: float | None, waiting: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            return self._loop.run(waiting, timeout)
-        except TimeoutError:
-            raise no_end(self.message_id, timeout or 0.0) from None
+        return self._loop.run(self._receipt.reply(timeout))
 
     def __repr__(self) -> str:
         return repr(self._receipt)
@@ -183,7 +176,7 @@ class _Loop:
         )
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of ``work``, run on the loop."""
         if threading.current_thread() is self._thread:
             work.close()
@@ -197,10 +190,7 @@ class _Loop:
                 raise UsageError("the handler was stopped; use it in `with handler:`")
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return future.result(timeout)
-        except TimeoutError:
-            future.cancel()
-            raise
+            return future.result()
         except CancelledError:
             raise StoreClosed("the handler was stopped before this call came to its end") from None
 

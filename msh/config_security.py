@@ -14,6 +14,7 @@ from msh.protection import (
     PeerCertificate,
     Plain,
     Protection,
+    ProtectionKind,
     Signature,
     Source,
 )
@@ -21,8 +22,6 @@ from msh.protocol.source import Network, distinguished_name, read_network, seria
 from msh.toml import Place
 from msh.transport.tls import ClientCertificates, Tls, client_context, server_context
 
-#: How messages of an agreement can be protected.
-PROTECTIONS = ("none", "signature", "mac")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _LARGEST = 10_000_000  # bytes of a PEM file that is looked into
@@ -36,16 +35,16 @@ def read_protection(place: Place, folder: Path, *, production: bool) -> Protecti
 
     ``place`` is the agreement's table. In ``production``, what is for tests is a mistake.
     """
-    kind = place.choice("protection", PROTECTIONS)
-    for other in ("signature", "mac"):
+    kind = place.choice("protection", ProtectionKind)
+    for other in (ProtectionKind.SIGNATURE, ProtectionKind.MAC):
         # A table that protects nothing would be mistaken for one that does.
         if other != kind and not place.table(other, optional=True).missing and kind:
             place.problem(other, f'is given, but protection is "{kind}"')
     protection: Protection = Plain()
-    if kind == "signature":
-        protection = _signature(place.table("signature"), folder)
-    elif kind == "mac":
-        protection = _mac(place.table("mac"), folder)
+    if kind is ProtectionKind.SIGNATURE:
+        protection = _signature(place.table(kind), folder)
+    elif kind is ProtectionKind.MAC:
+        protection = _mac(place.table(kind), folder)
     if production and kind is not None:
         _refuse_test_keys(place, protection)
     return protection

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from msh.agreement import Agreement, Agreements
@@ -45,31 +46,20 @@ _log = logging.getLogger("msh.keys")
 #: How often the store is asked for a key that a message names and nobody here knows.
 LOOK_AGAIN = timedelta(milliseconds=500)
 
-OpenKeySource = Callable[[str], KeySource]
-
 
 class WorkingKeys:
     """The working keys of every agreement that is protected by MACs."""
 
-    def __init__(
-        self,
-        agreements: Agreements,
-        store: Store,
-        clock: Clock,
-        open_source: OpenKeySource = open_key_source,
-    ) -> None:
+    def __init__(self, agreements: Agreements, store: Store, clock: Clock) -> None:
         """Raises `KeyUnusable` for a key-encryption key that cannot be used."""
         self._store = store
         self._clock = clock
         self._noting: set[asyncio.Task[None]] = set()
-        self._agreements = {a.peer: a for a in agreements if isinstance(a.protection, Mac)}
         self._securities = {
-            peer: WorkingKeySecurity(self, agreement, open_source)
-            for peer, agreement in self._agreements.items()
+            agreement.peer: WorkingKeySecurity(agreement, store, clock, self._note_verified)
+            for agreement in agreements
+            if isinstance(agreement.protection, Mac)
         }
-
-    def __bool__(self) -> bool:
-        return bool(self._agreements)
 
     def security(self, peer: str) -> WorkingKeySecurity:
         """The protection of the agreement with ``peer``."""
@@ -82,8 +72,7 @@ class WorkingKeys:
 
     def changed(self) -> None:
         """Another process changed the store."""
-        if self._agreements:
-            self._note(self.load())
+        self._note(self.load())
 
     async def close(self) -> None:
         """Finish what was begun."""
@@ -137,8 +126,8 @@ class WorkingKeys:
     def handlers(self) -> Mapping[str, HandlerFunction]:
         """The handlers of the exchange's services, for every profile in use."""
         found: dict[str, HandlerFunction] = {}
-        for agreement in self._agreements.values():
-            services = agreement.profile.key_exchange
+        for security in self._securities.values():
+            services = security.agreement.profile.key_exchange
             found |= {services.offer: self.offered, services.confirm: self.confirmed}
         return found
 
@@ -201,7 +190,7 @@ class WorkingKeys:
 
     # what the MACs tell
 
-    def verified(self, agreement: Agreement, key: str, message: Message) -> None:
+    def _note_verified(self, agreement: Agreement, key: str, message: Message) -> None:
         """A message of the peer verified under ``key`` for the first time: its predecessor may
         retire, and if it was pending it is active.
         """
@@ -225,16 +214,26 @@ class WorkingKeys:
 
 
 class WorkingKeySecurity:
-    """Protection by MAC for one agreement, whose keys come from the store."""
+    """Protection by MAC for one agreement, whose keys come from the store.
+
+    ``verified`` is called as by `msh.security.maced.Maced`, with the agreement in front.
+    """
 
     active = True
 
-    def __init__(self, keys: WorkingKeys, agreement: Agreement, open_source: OpenKeySource) -> None:
+    def __init__(
+        self,
+        agreement: Agreement,
+        store: Store,
+        clock: Clock,
+        verified: Callable[[Agreement, str, Message], None],
+    ) -> None:
         assert isinstance(agreement.protection, Mac)
         self.agreement = agreement
         self.mac = agreement.protection
-        self._keys = keys
-        self._source = open_source(self.mac.key_encryption)
+        self._store = store
+        self._clock = clock
+        self._source: KeySource = open_key_source(self.mac.key_encryption)
         parties = " ".join(sorted((agreement.own, agreement.peer)))
         self.ring = KeyRing(self._source.derive(f"key exchange {parties}"), self.mac.overlap)
         self._secrets: dict[str, tuple[bytes, bytes]] = {}
@@ -242,17 +241,16 @@ class WorkingKeySecurity:
         self._maced = Maced(
             self.mac.algorithm,
             self.ring,
-            keys._clock.now,
-            agreement.profile.key_exchange.requests,
-            lambda key, message: keys.verified(agreement, key, message),
-            profile=agreement.profile,
+            agreement.profile,
+            clock.now,
+            partial(verified, agreement),
         )
         self.overhead = self._maced.overhead
         self._looked: datetime | None = None
 
     async def load(self) -> None:
         """Read this agreement's keys from the store."""
-        stored = await self._keys._store.keys(self.agreement.peer)
+        stored = await self._store.keys(self.agreement.peer)
         found = []
         for key in stored:
             try:
@@ -301,9 +299,9 @@ class WorkingKeySecurity:
     async def exchanges_now(self) -> bool:
         """Whether an offer of ours may still be on its way."""
         # As long as it is delivered; then an answer comes no more, or was a refusal.
-        now = self._keys._clock.now()
+        now = self._clock.now()
         since = now - (schedule(self.agreement.outbound, now)[-1] - now)
-        stored = await self._keys._store.keys(self.agreement.peer)
+        stored = await self._store.keys(self.agreement.peer)
         return any(
             key.ours and key.state is State.PENDING and key.offered > since for key in stored
         )
@@ -325,7 +323,7 @@ class WorkingKeySecurity:
 
     async def _look_again(self) -> bool:
         """Another process may have taken the key a moment ago; not asked for every stranger."""
-        now = self._keys._clock.now()
+        now = self._clock.now()
         if self._looked is not None and now - self._looked < LOOK_AGAIN:
             return False
         self._looked = now

@@ -15,6 +15,14 @@ from pathlib import Path
 TEST_ORGANISATION = "msh test"
 
 
+class ProtectionKind(StrEnum):
+    """What ``protection`` of an agreement can be in `msh.toml`."""
+
+    NONE = "none"
+    SIGNATURE = "signature"
+    MAC = "mac"
+
+
 class MacAlgorithm(StrEnum):
     """The algorithm of a MAC, and of the working keys made for it."""
 

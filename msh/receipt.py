@@ -102,7 +102,10 @@ class Receipt:
             async with self._source.within(timeout):
                 return await self._settled()
         except TimeoutError:
-            raise no_end(self.message_id, timeout) from None
+            raise TimeoutError(
+                f"{self.message_id}: no end within {timeout:g} s; the message is kept, and goes on "
+                "by its schedule while a handler runs"
+            ) from None
 
     async def _settled(self) -> Delivery:
         known = self._settlement.delivery
@@ -134,11 +137,3 @@ class Receipt:
 
     def __repr__(self) -> str:
         return f"<Receipt {self.message_id}>"
-
-
-def no_end(message_id: str, seconds: float) -> TimeoutError:
-    """What a caller is told who does not wait any longer."""
-    return TimeoutError(
-        f"{message_id}: no end within {seconds:g} s; the message is kept, and goes on by its "
-        "schedule while a handler runs"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from msh.store import Store
 
 if TYPE_CHECKING:  # only a protected agreement loads cryptography
     from msh.keys import WorkingKeys
+    from msh.security.signature import Signed
 
 
 #: How often certificates are looked at when no message does it.
@@ -31,6 +32,7 @@ class Securities:
         self.closed = False
         self._clock = clock
         self._looking: asyncio.Task[None] | None = None
+        self._signed: list[Signed] = []
         if any(isinstance(agreement.protection, Mac) for agreement in agreements):
             from msh.keys import WorkingKeys
 
@@ -44,7 +46,9 @@ class Securities:
             case Signature() as signature:
                 from msh.security.signature import open_signed
 
-                return open_signed(signature, clock.now, own=agreement.own, peer=agreement.peer)
+                signed = open_signed(signature, clock.now, own=agreement.own, peer=agreement.peer)
+                self._signed.append(signed)
+                return signed
             case Mac():
                 assert self.keys is not None
                 return self.keys.security(agreement.peer)
@@ -56,7 +60,7 @@ class Securities:
     @property
     def busy(self) -> bool:
         """Whether a thread works beside the event loop."""
-        return any(getattr(security, "working", 0) for security in self._by_peer.values())
+        return any(signed.working for signed in self._signed)
 
     def handlers(self) -> Mapping[str, HandlerFunction]:
         """What answers the messages of a key exchange."""
@@ -69,14 +73,13 @@ class Securities:
 
     def start(self) -> None:
         """Warn of certificates that end soon, also while no message comes."""
-        looks = [look for one in self._by_peer.values() if (look := getattr(one, "look", None))]
-        if looks:
-            self._looking = asyncio.create_task(self._look(looks), name="msh-certificates")
+        if self._signed:
+            self._looking = asyncio.create_task(self._look(), name="msh-certificates")
 
-    async def _look(self, looks: Sequence[Callable[[], None]]) -> None:
+    async def _look(self) -> None:
         while True:
-            for look in looks:
-                look()
+            for signed in self._signed:
+                signed.look()
             await self._clock.sleep_until(self._clock.now() + LOOK_EVERY)
 
     def changed(self) -> None:

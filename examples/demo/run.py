@@ -63,8 +63,7 @@ async def story(folder: Path, console: Console) -> None:
             platform, address = programs.serve("psp.toml")
             port = address.rpartition(":")[2].partition("/")[0]
             write("psp.toml", PLATFORM, bank=bank_proxy.url, psp_port=port)
-            exchange = programs.msh
-            printed = await asyncio.to_thread(exchange, "psp.toml", "keys", "exchange", "BANK")
+            printed = await asyncio.to_thread(programs.msh, "psp.toml", "keys", "exchange", "BANK")
             console.print(escape(printed.strip()))
             async with FaultProxy(address) as proxy:
                 for number in LOST_REPLIES:

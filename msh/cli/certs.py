@@ -26,7 +26,7 @@ app = typer.Typer(
 
 #: How long before its end a certificate is pointed out.
 SOON = timedelta(days=30)
-#: How many of the peer's certificates are pinned at once: one, and its successor.
+#: How many certificates of a peer are pinned at once: one, and its successor.
 PINNED = 2
 _COLOURS = {"expired": "red", "expires soon": "yellow", "not yet valid": "cyan", "valid": "green"}
 # What the peer has to make good for a clock that is behind ours.
@@ -316,6 +316,7 @@ def _beginning(folder: Path, begins_in: int | None, now: datetime) -> datetime:
     Raises `UsageError` where a successor is there already.
     """
     from msh.errors import UsageError
+    from msh.security.certificates import IN_USE
     from msh.security.pem import read_credentials
 
     counting = [
@@ -323,7 +324,7 @@ def _beginning(folder: Path, begins_in: int | None, now: datetime) -> datetime:
         for credential in read_credentials(folder, lambda problem: None)
         if credential.certificate.not_after >= now
     ]
-    if len(counting) >= PINNED:
+    if len(counting) >= IN_USE:
         raise UsageError(
             f"{folder} holds {len(counting)} certificates of ours already, one and its successor; "
             "remove the older one once every peer has the newer"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msh.cli.protecting import Kind, table
+from msh.cli.protecting import table
+from msh.protection import ProtectionKind
 
 if TYPE_CHECKING:
     from msh.profile import Profile
@@ -50,10 +51,10 @@ _PEERS: Mapping[Role, Mapping[Role, str]] = {
     Role.PSP: {Role.BUSINESS: "to-business", Role.BANK: "to-bank"},
     Role.BANK: {Role.PSP: "to-business"},
 }
-_MEANT: Mapping[Kind, str] = {
-    Kind.NONE: "messages go as they are: for a network protected otherwise",
-    Kind.SIGNATURE: "each message is signed, both ways",
-    Kind.MAC: "each message carries a MAC, both ways",
+_MEANT: Mapping[ProtectionKind, str] = {
+    ProtectionKind.NONE: "messages go as they are: for a network protected otherwise",
+    ProtectionKind.SIGNATURE: "each message is signed, both ways",
+    ProtectionKind.MAC: "each message carries a MAC, both ways",
 }
 
 
@@ -61,7 +62,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
     role: Annotated[Role, typer.Option("--role", help="Which party it is for.")],
     protection: Annotated[
-        Kind | None,
+        ProtectionKind | None,
         typer.Option(
             "--protection",
             help="How messages are protected, with test keys (else as --peer says, or none).",
@@ -144,7 +145,9 @@ def _sent(profile: Profile, sender: Role, receiver: Role) -> list[str]:
 # msh.toml
 
 
-def configuration_text(role: Role, profile: Profile, kind: Kind = Kind.NONE) -> str:
+def configuration_text(
+    role: Role, profile: Profile, kind: ProtectionKind = ProtectionKind.NONE
+) -> str:
     """The configuration of a new folder."""
     party = _PARTIES[role]
     agreements = "".join(_agreement_text(role, peer, profile, kind) for peer in _PEERS[role])
@@ -171,7 +174,7 @@ ids_days = 400                       # their ids, by which a repeat is still rec
 {agreements}"""
 
 
-def _agreement_text(role: Role, peer: Role, profile: Profile, kind: Kind) -> str:
+def _agreement_text(role: Role, peer: Role, profile: Profile, kind: ProtectionKind) -> str:
     other = _PARTIES[peer]
     sends, accepts = _sent(profile, role, peer), _sent(profile, peer, role)
     return f"""
@@ -298,7 +301,7 @@ def transfer(request: msh.Message) -> msh.Reply:
 
 
 def _what_next(
-    folder: Path, role: Role, profile: Profile, kind: Kind, there: Mapping[str, Path]
+    folder: Path, role: Role, profile: Profile, kind: ProtectionKind, there: Mapping[str, Path]
 ) -> str:
     party = _PARTIES[role]
     peer = list(_PEERS[role])[-1]
@@ -308,10 +311,12 @@ def _what_next(
     made = f"`msh init DIR --role {peer}`, then "
     if other in there:
         made = ""
-    elif kind is not Kind.NONE:
+    elif kind is not ProtectionKind.NONE:
         made = f"`msh init DIR --role {peer} --peer {folder}`, then "
     exchange = (
-        f"  msh keys exchange {other}     the first working key\n" if kind is Kind.MAC else ""
+        f"  msh keys exchange {other}     the first working key\n"
+        if kind is ProtectionKind.MAC
+        else ""
     )
     return f"""\
 {folder} is {party.id}, {party.name}. Next:

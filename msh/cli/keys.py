@@ -90,7 +90,8 @@ def import_key(
     Typed components are not shown. Prints the check value of each and of the key.
     """
     from msh.errors import KeyUnusable, UsageError
-    from msh.security.key_encryption import combine, key_encryption_check_value
+    from msh.security.key_encryption import combine
+    from msh.security.mac import aes_check_value
 
     if path.exists():  # before anybody has typed anything
         raise UsageError(f"{path} is there already, and nothing is overwritten; name another file")
@@ -100,14 +101,14 @@ def import_key(
     found = []
     for number, source in enumerate(given, start=1):
         component = _typed(number) if source == "-" else _in_file(Path(source))
-        value = key_encryption_check_value(component)
+        value = aes_check_value(component)
         console().print(f"component {number}: check value {value}", soft_wrap=True)
         found.append(component)
     try:
         key = combine(found)
     except KeyUnusable as error:
         raise UsageError(f"{error}; nothing was written") from None
-    if check_value and check_value.upper() != (made := key_encryption_check_value(key)):
+    if check_value and check_value.upper() != (made := aes_check_value(key)):
         raise UsageError(
             f"the key's check value is {made}, not {check_value.upper()}; nothing was written. "
             "Compare the check value of each component"
@@ -206,11 +207,12 @@ def rotate(
 
 def _write(path: Path, key: bytes, *, test: bool) -> None:
     from msh.cli.files import SECRET, write_new
-    from msh.security.key_encryption import key_encryption_check_value, key_file_text
+    from msh.security.key_encryption import key_file_text
+    from msh.security.mac import aes_check_value
 
     write_new(path, key_file_text(key, test=test).encode(), SECRET)
     marked = ", a test key" if test else ""
-    value = key_encryption_check_value(key)
+    value = aes_check_value(key)
     console().print(f"{path}: {len(key) * 8} bits{marked}, check value {value}", soft_wrap=True)
 
 
@@ -269,7 +271,7 @@ def _rows(
         {
             "party": key.peer,
             "id": key.id,
-            "state": _state(configuration, key, [one for one in keys if one.peer == key.peer], now),
+            "state": _state(configuration, key, keys, now),
             "algorithm": key.algorithm,
             "check_value": key.check_value,
             "offered_by": own if key.ours else key.peer,
@@ -280,18 +282,17 @@ def _rows(
 
 
 def _state(
-    configuration: Configuration, key: StoredKey, others: Iterable[StoredKey], now: datetime
+    configuration: Configuration, key: StoredKey, keys: Iterable[StoredKey], now: datetime
 ) -> str:
     """The stored state, or *retired*, which is a matter of time and of the agreement."""
     from msh.protection import Mac
-    from msh.protocol.keys import State, retires
+    from msh.protocol.keys import retires
 
     agreement = configuration.agreements.get(key.peer)
     protection = agreement.protection if agreement else None
     overlap = protection.overlap if isinstance(protection, Mac) else timedelta(0)
-    successors = [other.verified for other in others if other.offered > key.offered]
-    retired = key.state is State.PREVIOUS and retires(successors, overlap, now)
-    return "retired" if retired else str(key.state)
+    of_peer = [one for one in keys if one.peer == key.peer]
+    return "retired" if retires(key, of_peer, overlap, now) else str(key.state)
 
 
 def _cell(row: dict[str, Any], name: str) -> Any:

@@ -10,24 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msh.protection import Mac, Protection, ProtectionKind, Signature
+
 if TYPE_CHECKING:
     from msh.config import Configuration
-    from msh.protection import Protection
 
 # Of a test certificate, in days.
 _VALID = 365
-
-
-class Kind(StrEnum):
-    """How the messages of a new folder are protected: ``protection`` of its agreements."""
-
-    NONE = "none"
-    SIGNATURE = "signature"
-    MAC = "mac"
 
 
 @dataclass
@@ -58,7 +50,9 @@ def read_peers(folders: Sequence[Path], own: str, peers: Sequence[str]) -> dict[
     return found
 
 
-def chosen_kind(asked: Kind | None, own: str, peers: dict[str, Configuration]) -> Kind:
+def chosen_kind(
+    asked: ProtectionKind | None, own: str, peers: dict[str, Configuration]
+) -> ProtectionKind:
     """What was asked for, else what the peers' folders say. Raises `UsageError` if they differ."""
     from msh.errors import UsageError
 
@@ -66,7 +60,7 @@ def chosen_kind(asked: Kind | None, own: str, peers: dict[str, Configuration]) -
         party: _kind_of(configuration.agreements[own].protection)
         for party, configuration in peers.items()
     }
-    kind = asked or next(iter(said.values()), Kind.NONE)
+    kind = asked or next(iter(said.values()), ProtectionKind.NONE)
     for party, theirs in said.items():
         if theirs is not kind:
             raise UsageError(
@@ -76,20 +70,22 @@ def chosen_kind(asked: Kind | None, own: str, peers: dict[str, Configuration]) -
     return kind
 
 
-def make(kind: Kind, own: str, peers: Sequence[str], there: dict[str, Configuration]) -> Made:
+def make(
+    kind: ProtectionKind, own: str, peers: Sequence[str], there: dict[str, Configuration]
+) -> Made:
     """Test keys and certificates for the agreements of ``own``. Raises `UsageError`."""
     match kind:
-        case Kind.SIGNATURE:
+        case ProtectionKind.SIGNATURE:
             return _certificates(own, peers, there)
-        case Kind.MAC:
+        case ProtectionKind.MAC:
             return _keys(own, peers, there)
     return Made()
 
 
-def table(kind: Kind, peer: str) -> str:
+def table(kind: ProtectionKind, peer: str) -> str:
     """The lines of an agreement's table, from ``protection`` to its own table."""
     match kind:
-        case Kind.SIGNATURE:
+        case ProtectionKind.SIGNATURE:
             return f"""\
 
 # XML signatures. The keys are for tests: `production = true` refuses them.
@@ -97,7 +93,7 @@ def table(kind: Kind, peer: str) -> str:
 own = "keys/own"                     # PEM files, each our private key and its certificate
 peer = "keys/{peer}"{" " * (28 - len(peer))} # PEM files, the certificates of {peer}
 """
-        case Kind.MAC:
+        case ProtectionKind.MAC:
             key = f'"file:keys/{peer}.key"'
             return f"""\
 
@@ -110,12 +106,10 @@ overlap = 900                        # seconds for which a replaced key is still
     return ""
 
 
-def _kind_of(protection: Protection) -> Kind:
-    from msh.protection import Mac, Signature
-
+def _kind_of(protection: Protection) -> ProtectionKind:
     if isinstance(protection, Signature):
-        return Kind.SIGNATURE
-    return Kind.MAC if isinstance(protection, Mac) else Kind.NONE
+        return ProtectionKind.SIGNATURE
+    return ProtectionKind.MAC if isinstance(protection, Mac) else ProtectionKind.NONE
 
 
 def _keys(own: str, peers: Sequence[str], there: dict[str, Configuration]) -> Made:
@@ -134,7 +128,6 @@ def _keys(own: str, peers: Sequence[str], there: dict[str, Configuration]) -> Ma
 def _shared_key(own: str, configuration: Configuration) -> bytes:
     """The peer's key-encryption key: no other than one for tests is copied about."""
     from msh.errors import KeyUnusable, UsageError
-    from msh.protection import Mac
     from msh.security.keysource import open_key_source
 
     protection = configuration.agreements[own].protection
@@ -156,7 +149,6 @@ def _shared_key(own: str, configuration: Configuration) -> bytes:
 def _certificates(own: str, peers: Sequence[str], there: dict[str, Configuration]) -> Made:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from msh.protection import Signature
     from msh.security.issuing import self_signed
     from msh.security.pem import read_credentials
 

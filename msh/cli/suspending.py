@@ -31,12 +31,12 @@ def suspend(ctx: typer.Context, name: Name, config: ConfigOption = None) -> None
     before still get their stored reply, and what is sent from here still leaves.
     """
     configuration = configuration_of(ctx, config)
+    kind = _kind_of(configuration, name)
 
     async def run() -> bool:
         async with opened(configuration) as store:
-            return await store.suspend(_kind_of(configuration, name), name, datetime.now(UTC))
+            return await store.suspend(kind, name, datetime.now(UTC))
 
-    kind = _kind_of(configuration, name)
     begun = asyncio.run(run())
     console().print(
         f"{kind} {name} is suspended{'' if begun else ' already'}; `msh resume {name}` ends it",

@@ -115,10 +115,8 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 OPEN = frozenset({State.QUEUED, State.SENDING, State.WAITING})
 #: Ended with nothing left to find out.
 SETTLED = frozenset({State.ANSWERED, State.RESOLVED})
-#: Ended, and the message may have taken effect.
-DOUBTFUL = frozenset({State.OUTCOME_UNKNOWN, State.REFUSED_IN_DOUBT, State.IN_DOUBT})
 #: A reply seen in these states takes the place of what was recorded before.
-REPLACEABLE = frozenset(State) - {State.ANSWERED, State.RESOLVED}
+REPLACEABLE = frozenset(State) - SETTLED
 
 
 class NoTransition(MshError):

@@ -21,8 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
-
-from msh.errors import MshError
+from typing import Protocol
 
 
 class State(StrEnum):
@@ -48,22 +47,28 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 }
 
 
-class NoKeyTransition(MshError):
-    """The event cannot happen to a key in this state."""
-
-
 def step(state: State, event: Event) -> State:
-    """The state after ``event``."""
-    try:
-        return TRANSITIONS[state][event]
-    except KeyError:
-        raise NoKeyTransition(f"a key that is {state} cannot be {event}") from None
+    """The state after ``event``; every state takes each."""
+    return TRANSITIONS[state][event]
 
 
-def retires(successors: Iterable[datetime | None], overlap: timedelta, now: datetime) -> bool:
-    """Whether a previous key is retired ``now``.
+class Kept(Protocol):
+    """What is kept of a working key: ``verified`` is when a message first verified under it."""
 
-    ``successors`` are the moments at which a message first verified under each key that was
-    offered after it (None: under that one, none has yet).
+    @property
+    def state(self) -> State: ...
+    @property
+    def offered(self) -> datetime: ...
+    @property
+    def verified(self) -> datetime | None: ...
+
+
+def retires(key: Kept, keys: Iterable[Kept], overlap: timedelta, now: datetime) -> bool:
+    """Whether ``key`` is retired ``now``; ``keys`` are all of its agreement.
+
+    Its successors are those that were offered after it.
     """
-    return any(verified is not None and now - verified >= overlap for verified in successors)
+    return key.state is State.PREVIOUS and any(
+        one.offered > key.offered and one.verified is not None and now - one.verified >= overlap
+        for one in keys
+    )

@@ -1,4 +1,4 @@
-"""A bound on how often something is done, as a pure value: time comes in as an argument."""
+"""A bound on how often something is done; time comes in as an argument."""
 
 from __future__ import annotations
 

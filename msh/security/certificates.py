@@ -172,18 +172,6 @@ class Anchors:
         return list(policy.build_client_verifier().verify(leaf, []).chain)
 
 
-def list_certificates(
-    protection: Signature, own: str, peer: str, now: Callable[[], datetime]
-) -> list[Listed]:
-    """The certificates of an agreement between ``own`` and ``peer``, those that end first first.
-
-    Raises `KeyUnusable`.
-    """
-    listed = OwnCredentials(protection.own, now).listed(own)
-    listed += PeerCertificates(protection, now).listed(peer)
-    return sorted(listed, key=lambda one: one.not_after)
-
-
 def in_use(credentials: Iterable[Credential], now: datetime) -> list[Credential]:
     """Those of ours that are in use, at most `IN_USE`: the first one signs."""
     valid = [c for c in credentials if c.certificate.untimely(now) is None]

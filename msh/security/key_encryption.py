@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.cmac import CMAC
-
 from msh.errors import KeyUnusable
 from msh.security.keysource import TEST_MARK
+from msh.security.mac import aes_check_value
 
 #: How long a key may be, in bits (AES).
 BITS = (128, 192, 256)
@@ -58,20 +56,10 @@ def combine(components: Sequence[bytes]) -> bytes:
     return key
 
 
-def key_encryption_check_value(key: bytes) -> str:
-    """Six hexadecimal digits that show which key or component it is without telling it.
-
-    As for every AES key: the first three bytes of the CMAC over 16 zero bytes.
-    """
-    mac = CMAC(AES(key))
-    mac.update(bytes(16))
-    return mac.finalize()[:3].hex().upper()
-
-
 def key_file_text(key: bytes, *, test: bool = False) -> str:
     """What a file holds that `msh.security.keysource.open_key_source` reads."""
     mark = f"{TEST_MARK}\n" if test else ""
     return (
-        f"# A key-encryption key of msh, check value {key_encryption_check_value(key)}.\n"
+        f"# A key-encryption key of msh, check value {aes_check_value(key)}.\n"
         f"{mark}{key.hex().upper()}\n"
     )

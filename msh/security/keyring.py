@@ -46,7 +46,4 @@ class KeyRing:
 
     def retired(self, key: WorkingKey, now: datetime) -> bool:
         """Whether ``key`` may only recognise repeats, and replies to requests not answered yet."""
-        if key.state is not State.PREVIOUS:
-            return False
-        successors = [other.verified for other in self.keys if other.offered > key.offered]
-        return retires(successors, self.overlap, now)
+        return retires(key, self.keys, self.overlap, now)

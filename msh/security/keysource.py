@@ -1,6 +1,6 @@
 """Key-encryption keys: what wraps working keys on the way and in the store.
 
-`KeySource` is the contract, which a hardware module can fill too; `open_key_source` opens what
+`KeySource` is the contract, which a hardware module could fill too; `open_key_source` opens what
 ``key_encryption`` of an agreement names. Such a key is one line of hexadecimal digits, 16, 24 or
 32 bytes, and any number of comment lines that begin with ``#``; the line ``# msh test key`` marks
 a key that production refuses.

@@ -53,11 +53,10 @@ class KeyedMac:
     Raises `KeyUnusable` for a key that the algorithm does not take.
     """
 
-    __slots__ = ("_compute", "algorithm")
+    __slots__ = ("_compute",)
 
     def __init__(self, algorithm: MacAlgorithm, secret: bytes) -> None:
         require_key(algorithm, secret)
-        self.algorithm = algorithm
         self._compute = _PREPARED[algorithm](secret)
 
     def compute(self, data: bytes) -> bytes:
@@ -105,11 +104,18 @@ def check_value(algorithm: MacAlgorithm, secret: bytes) -> str:
     of them can be part of a MAC of a message. Raises `KeyUnusable`.
     """
     require_key(algorithm, secret)
+    if algorithm is MacAlgorithm.AES_CMAC:
+        return aes_check_value(secret)
     if algorithm is MacAlgorithm.RETAIL_MAC:
         shown = _two_key_des(secret).encryptor().update(bytes(_DES_BLOCK))
     else:
-        shown = KeyedMac(algorithm, secret).compute(_CHECKED)
+        shown = _hmac(secret)(_CHECKED)
     return shown[:3].hex().upper()
+
+
+def aes_check_value(key: bytes) -> str:
+    """The key check value of any AES key, whatever it is for; see `check_value`."""
+    return _cmac(key)(_CHECKED)[:3].hex().upper()
 
 
 def _hmac(secret: bytes) -> Callable[[bytes], bytes]:

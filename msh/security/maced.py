@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import binascii
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 
 from msh.envelope import Parsed, enclose, header_block, with_mac
 from msh.errors import CannotProtect, KeyUnusable, MalformedMessage, NoKey, NotAuthentic
 from msh.message import Message, is_identifier
-from msh.profile import HeaderNames, Profile
+from msh.profile import Profile
 from msh.protection import MacAlgorithm
 from msh.protocol.keys import State
 from msh.security.base import Protected, Verified
@@ -47,7 +47,7 @@ _log = logging.getLogger("msh.security")
 class Maced:
     """Protection by MAC, under the keys of ``ring`` (see `msh.security.base.Security`).
 
-    ``exchange_services`` are the requests of the key exchange. ``verified`` is called with the key
+    ``profile`` says which services are the key exchange. ``verified`` is called with the key
     id and the message when one verifies under a key that is pending or has verified none before:
     a message of the peer is what makes a pending key active and lets its predecessor retire. It
     is called before anybody has looked at the parties in the message, so it must do that itself:
@@ -60,16 +60,15 @@ class Maced:
         self,
         algorithm: MacAlgorithm,
         ring: KeyRing,
-        clock_now: Callable[[], datetime],
-        exchange_services: Collection[str],
+        profile: Profile,
+        now: Callable[[], datetime],
         verified: Callable[[str, Message], None],
-        *,
-        profile: Profile | None = None,
     ) -> None:
         self._algorithm = algorithm
         self._ring = ring
-        self._now = clock_now
-        self._exchange_services = frozenset(exchange_services)
+        self._now = now
+        exchange = profile.key_exchange
+        self._exchange_services = frozenset(exchange.requests + exchange.replies)
         self._verified = verified
         self._exchange_mac = KeyedMac(MacAlgorithm.HMAC_SHA256, ring.exchange)
         self._macs: dict[tuple[str, bytes], KeyedMac] = {}
@@ -82,7 +81,7 @@ class Maced:
 
     async def protect(self, message: Message, profile: Profile) -> Protected:
         """The wire form under the active key. Raises `CannotProtect` where there is none."""
-        key_id, mac = self._to_send(message, profile)
+        key_id, mac = self._to_send(message)
         header = header_block(message, profile, key_id)
         written = _written(mac.compute(bound(header, message.body)))
         return Protected(enclose(with_mac(header, written, profile), message.body), key_id)
@@ -93,7 +92,7 @@ class Maced:
         header, mac = _header_and_mac(parsed)
         if not key_id:
             raise NotAuthentic("the header names no key for its MAC")
-        if self._is_of_exchange(message, parsed.profile):
+        if message.service in self._exchange_services:
             if key_id != EXCHANGE_KEY:
                 raise NotAuthentic("a message of the key exchange is under another key")
             _require(self._exchange_mac, mac, header, message)
@@ -125,8 +124,8 @@ class Maced:
     async def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _to_send(self, message: Message, profile: Profile) -> tuple[str, KeyedMac]:
-        if self._is_of_exchange(message, profile):
+    def _to_send(self, message: Message) -> tuple[str, KeyedMac]:
+        if message.service in self._exchange_services:
             return EXCHANGE_KEY, self._exchange_mac
         key = self._ring.sending()
         if key is None:
@@ -141,13 +140,6 @@ class Maced:
                 f"{message.message_id}: the active working key cannot be used ({error}); "
                 f"exchange one: msh keys exchange {message.receiver}"
             ) from None
-
-    def _is_of_exchange(self, message: Message, profile: Profile) -> bool:
-        services = self._exchange_services
-        if message.service in services:
-            return True
-        request = profile.catalog.request_for(message.service)
-        return request is not None and request in services
 
     def _mac(self, key: WorkingKey) -> KeyedMac:
         prepared = key.id, key.secret  # the ring may name another key by the same id one day
@@ -209,13 +201,9 @@ def _read(text: str) -> bytes:
     return mac
 
 
-def _overhead(profile: Profile | None) -> int:
+def _overhead(profile: Profile) -> int:
     """The most bytes that KeyId and MAC take in the header."""
-    if profile is None:  # then the longest names there can be: UTF-8 takes up to 4 bytes each
-        longest = 4 * 128
-        name = 2 * longest + 1
-        return 2 * (2 * name + len("<></>")) + _LONGEST_KEY_ID + _LONGEST_MAC
-    names: HeaderNames = profile.names
+    names = profile.names
     tags = (f"{profile.prefix}:{name}".encode() for name in (names.key_id, names.mac))
     marks = sum(2 * len(tag) + len("<></>") for tag in tags)
     return marks + _LONGEST_KEY_ID + _LONGEST_MAC

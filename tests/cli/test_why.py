@@ -19,6 +19,7 @@ CATALOG = load()
 NOW = START + timedelta(minutes=5)
 FAILED = [Attempt(1, START, START, "no answer", "connection closed", False)]
 D, R = deliveries.State, receptions.State
+UNSURE = [D.SENDING, D.WAITING, D.OUTCOME_UNKNOWN, D.REFUSED_IN_DOUBT, D.IN_DOUBT]
 
 
 def status(code: str) -> dict[str, StatusCode]:
@@ -103,7 +104,7 @@ def test_a_delivery(state: D, changes: dict[str, Any], words: list[str]) -> None
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("state", sorted(deliveries.DOUBTFUL | {D.SENDING, D.WAITING}))
+@pytest.mark.parametrize("state", UNSURE)
 @pytest.mark.parametrize("code", [None, "PSPPM0001E", "PSPPM9999S"])
 def test_doubt_is_never_called_a_refusal(state: D, code: str | None) -> None:
     said = of_delivery(state, **(status(code) if code else {}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -17,8 +16,7 @@ from msh.errors import StoreError
 from msh.protocol.digest import message_digest
 from msh.store import open_store
 from msh.testing.network import Fault
-from tests.handler.conftest import BODY, PLATFORM
-from tests.handler.test_blocking import business as blocking_business
+from tests.handler.conftest import BODY
 from tests.handler.test_handling import ledger
 from tests.handler.test_repeats import PROFILE, Gate, request, status_of
 
@@ -382,94 +380,3 @@ async def test_who_lost_the_work_cannot_answer_it(world, tmp_path):
     assert ledger(tmp_path / "psp.db") == [("second",)]
     assert post.done()
     assert idle(first)
-
-
-# starting and stopping
-
-
-async def test_a_start_that_failed_half_way_can_be_tried_again(world, tmp_path):
-    platform = world.handler("PSP", store=open_store(f"sqlite:///{tmp_path}/psp.db"))
-
-    @platform.on(*SERVICES)
-    async def take(message: msh.Message) -> msh.Reply:
-        return msh.Reply("PSPPM0000I")
-
-    world.network.listeners[PLATFORM] = platform.accept
-    with pytest.raises(msh.ConfigurationError):
-        await platform.start()
-    del world.network.listeners[PLATFORM]
-    await world.start(platform)
-    assert status_of(await world.post(platform, serialise(request(world), PROFILE))) == "PSPPM0000I"
-
-
-async def test_stopping_does_not_wait_for_work_that_is_due_later(world):
-    platform = world.handler("PSP")
-
-    @platform.on(*SERVICES)
-    async def fails(message: msh.Message) -> msh.Reply:
-        raise ValueError
-
-    await platform.start()
-    post = asyncio.create_task(world.post(platform, serialise(request(world), PROFILE)))
-    await world.clock.settle()
-    receiver = platform.receiver
-    await receiver.stop(0.0)
-    await world.clock.advance(0.2)
-    assert type(post.result()).__name__ == "NotNow"
-    await platform.stop()
-
-
-async def test_while_it_stops_a_handler_may_send_and_a_second_stop_waits(world):
-    gate = Gate()
-    platform = world.handler("PSP")
-
-    @platform.on(*SERVICES)
-    async def sends(message: msh.Message) -> msh.Reply:
-        await gate.open.wait()
-        await platform.send("PS811FTRRQ", "<Result/>", to="BIZ")
-        return msh.Reply("PSPPM0000I")
-
-    await platform.start()
-    post = asyncio.create_task(world.post(platform, serialise(request(world), PROFILE)))
-    await world.clock.settle()
-    stops = [asyncio.create_task(platform.stop()) for _ in range(2)]
-    await world.clock.settle()
-    assert not any(stop.done() for stop in stops)
-    assert not await platform.ready()
-    late = await world.post(platform, serialise(request(world, message_id="BIZ-2"), PROFILE))
-    assert type(late).__name__ == "NotNow"
-    gate.open.set()
-    await asyncio.gather(*stops)
-    assert status_of(await post) == "PSPPM0000I"
-
-
-async def test_a_queued_message_outlives_a_stop_at_any_moment(world, tmp_path):
-    url = f"sqlite:///{tmp_path}/biz.db"
-    platform = await world.platform()
-    for turns in range(12):
-        business = world.handler("BIZ", store=open_store(url), listens=False)
-        await business.start()
-        sending = asyncio.create_task(business.send("PS810FTRQ", BODY, key=f"k{turns}"))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await business.stop()
-        await asyncio.gather(sending, return_exceptions=True)
-    business = await world.business(store=open_store(url))
-    for turns in range(12):
-        await business.send("PS810FTRQ", BODY, key=f"k{turns}")
-    await world.clock.advance(600)
-    assert {str(one.state) for one in await business.store.deliveries()} == {"answered"}
-    assert len(platform.calls) == len({one.message_id for one in platform.calls}) == 12
-
-
-def test_a_blocking_call_that_waits_is_told_of_the_stop(tmp_path):
-    handler = blocking_business(tmp_path, "http://127.0.0.1:9/sms")
-    handler.start()
-    loop = handler._running()
-    with ThreadPoolExecutor(1) as pool:
-        waits = pool.submit(loop.run, asyncio.sleep(3600))
-        handler.stop()
-        with pytest.raises((msh.StoreClosed, msh.UsageError)):
-            waits.result(10)
-    with pytest.raises(msh.UsageError):
-        loop.run(asyncio.sleep(0))

@@ -1,4 +1,4 @@
-"""How handlers run: failures, limits, take-over, shutdown, writes that commit with the reply."""
+"""How handlers run: failures, limits, and writes that commit with the reply."""
 
 from __future__ import annotations
 
@@ -271,130 +271,6 @@ async def test_follow_up_messages_are_queued_with_the_reply(world):
     assert [message.service for message in results] == ["PS811FTRRQ"]
 
 
-# take-over and shutdown
-
-
-async def test_what_a_dead_process_left_is_taken_over_when_its_lease_lapses(world, tmp_path):
-    url = f"sqlite:///{tmp_path}/psp.db"
-    dead = open_store(url)
-    await dead.open(lambda entries: None)
-    message = request(world)
-    from msh.protocol.digest import message_digest
-
-    await dead.receive(
-        message,
-        message_digest(message),
-        serialise(message, PROFILE),
-        world.clock.now(),
-        timedelta(seconds=30),
-        begin=True,
-    )
-    await dead.close()
-    platform = await world.platform(store=open_store(url))
-    await world.clock.advance(29)
-    assert platform.calls == []
-    await world.clock.advance(10)
-    assert len(platform.calls) == 1
-    answer = await world.post(platform, serialise(message, PROFILE))
-    assert status_of(answer) == "PSPPM0000I"
-    assert world.steps("BIZ-1") == ["taken-over", "run-begun", "replied", "replayed"]
-
-
-async def test_a_handler_that_only_sends_takes_over_nothing(world, tmp_path):
-    url = f"sqlite:///{tmp_path}/psp.db"
-    platform = world.handler("PSP", store=open_store(url))
-    await platform.store.open(lambda entries: None)
-    message = request(world)
-    from msh.protocol.digest import message_digest
-
-    await platform.store.receive(
-        message, message_digest(message), b"x", world.clock.now(), timedelta(seconds=1)
-    )
-    await platform.store.close()
-    sender = await world.start(world.handler("PSP", store=open_store(url), listens=False))
-    await world.clock.advance(600)
-    (reception,) = await sender.store.receptions()
-    assert reception.state == "claimed"
-
-
-async def test_a_message_that_kills_the_process_cannot_loop(world, tmp_path):
-    """Runs are counted when they begin: three dead processes, and it is set aside."""
-    url = f"sqlite:///{tmp_path}/psp.db"
-    from msh.protocol.digest import message_digest
-
-    message = request(world, expires=None)
-    store = open_store(url)
-    await store.open(lambda entries: None)
-    lease = timedelta(seconds=1)
-    now = world.clock.now()
-    await store.receive(
-        message, message_digest(message), serialise(message, PROFILE), now, lease, begin=True
-    )
-    for number in (1, 2):
-        now += timedelta(seconds=2 * number)
-        (work,) = await store.take_over("BIZ", now, lease, 1)
-        await store.start(work.claim, now, lease)
-    await store.close()
-    platform = await world.platform(store=open_store(url))
-    await world.clock.advance(60)
-    assert platform.calls == []
-    assert status_of(await world.post(platform, serialise(message, PROFILE))) == "PSPPM9999S"
-
-
-async def test_a_long_handler_keeps_its_lease(world, tmp_path):
-    url = f"sqlite:///{tmp_path}/psp.db"
-    gate = Gate()
-    first = await world.platform(gate, store=open_store(url))
-    second = await world.platform(store=open_store(url), url="memory://second/sms")
-    post = asyncio.create_task(world.post(first, serialise(request(world), PROFILE)))
-    await world.clock.advance(300)
-    assert (len(first.calls), len(second.calls)) == (1, 0)
-    gate.open.set()
-    await world.clock.settle()
-    assert type(post.result()).__name__ == "NotNow"  # its patience ended long before
-    again = await world.post(second, serialise(request(world), PROFILE))
-    assert status_of(again) == "PSPPM0000I"
-
-
-async def test_stopping_finishes_what_is_in_hand(world):
-    gate = Gate()
-    platform = world.handler("PSP")
-
-    @platform.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
-    async def handle(message: msh.Message) -> msh.Reply:
-        return await gate(message)
-
-    await platform.start()
-    post = asyncio.create_task(world.post(platform, serialise(request(world), PROFILE)))
-    await world.clock.settle()
-    stopping = asyncio.create_task(platform.stop())
-    await world.clock.settle()
-    assert not stopping.done()
-    gate.open.set()
-    await stopping
-    assert status_of(await post) == "PSPPM0000I"
-
-
-async def test_stopping_past_the_grace_leaves_the_work_to_others_at_once(world, tmp_path):
-    url = f"sqlite:///{tmp_path}/psp.db"
-    gate = Gate()
-    platform = world.handler("PSP", store=open_store(url))
-
-    @platform.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
-    async def handle(message: msh.Message) -> msh.Reply:
-        return await gate(message)
-
-    platform._grace = 0.05
-    await platform.start()
-    post = asyncio.create_task(world.post(platform, serialise(request(world), PROFILE)))
-    await world.clock.settle()
-    await platform.stop()
-    post.cancel()
-    other = await world.platform(store=open_store(url))
-    await world.clock.advance(0.1)
-    assert len(other.calls) == 1
-
-
 async def test_a_missing_handler_is_reported_before_anything_runs(world):
     platform = world.handler("PSP")
 
@@ -434,21 +310,6 @@ async def test_while_the_store_is_locked_a_message_is_told_to_come_back(world, t
     finally:
         other.close()
     assert len(platform.calls) == 1
-
-
-async def test_a_handler_can_be_started_again(world, tmp_path):
-    platform = world.handler("PSP", store=open_store(f"sqlite:///{tmp_path}/psp.db"))
-
-    @platform.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
-    async def handle(message: msh.Message) -> msh.Reply:
-        return msh.Reply("PSPPM0000I")
-
-    wire = serialise(request(world), PROFILE)
-    async with platform:
-        first = await world.post(platform, wire)
-    async with platform:
-        assert (await world.post(platform, wire)).wire == first.wire
-        assert len(await platform.store.receptions()) == 1
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ async def test_messages_come_from_the_agreed_addresses_only(world) -> None:
     wire = await wire_of(world)
     assert isinstance(await platform.accept(wire, Peer("192.0.2.1")), Forbidden)
     assert isinstance(await platform.accept(wire, Peer("nowhere")), Forbidden)
+    # Nothing is read first: it could not be.
+    assert isinstance(await platform.accept(b"<nonsense", Peer("192.0.2.1")), Forbidden)
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"):
         answer = await platform.accept(wire, Peer(address))
         assert b"PSPPM0000I" in answer.wire

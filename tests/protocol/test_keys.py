@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -12,6 +13,22 @@ from msh.protocol.keys import TRANSITIONS, Event, State, retires, step
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 OVERLAP = timedelta(minutes=10)
 MOMENT = timedelta(microseconds=1)
+
+
+@dataclass
+class Kept:
+    """A key: which state it is in, when it was offered, and when a message verified under it."""
+
+    state: State = State.PREVIOUS
+    offered: datetime = NOW
+    verified: datetime | None = None
+
+
+def retired_by(*successors: datetime | None, now: datetime = NOW) -> bool:
+    """Whether a key retires whose successors were first verified at these moments."""
+    key = Kept(verified=NOW - 2 * OVERLAP)
+    later = [Kept(State.ACTIVE, NOW + MOMENT, verified) for verified in successors]
+    return retires(key, [*later, key], OVERLAP, now)
 
 
 @pytest.mark.parametrize(
@@ -64,17 +81,29 @@ def test_what_was_replaced_never_comes_back(events: tuple[Event, ...]) -> None:
 def test_a_previous_key_retires_a_while_after_a_successor_is_in_use(
     successors: list[datetime | None], retired: bool
 ) -> None:
-    assert retires(successors, OVERLAP, NOW) is retired
-    assert retires(iter(successors), OVERLAP, NOW) is retired
+    assert retired_by(*successors) is retired
+
+
+@pytest.mark.parametrize("state", State)
+def test_only_a_key_that_was_replaced_retires(state: State) -> None:
+    successor = Kept(State.ACTIVE, NOW + MOMENT, NOW - OVERLAP)
+    assert retires(Kept(state), [successor], OVERLAP, NOW) == (state is State.PREVIOUS)
+
+
+@pytest.mark.parametrize("offered", [NOW - MOMENT, NOW, NOW + MOMENT])
+def test_only_keys_that_were_offered_after_it_are_its_successors(offered: datetime) -> None:
+    other = Kept(State.PREVIOUS, offered, NOW - OVERLAP)
+    assert retires(Kept(), [other], OVERLAP, NOW) == (offered > NOW)
 
 
 @pytest.mark.parametrize("verified", [NOW - MOMENT, NOW, NOW + MOMENT])
 def test_without_overlap_it_retires_with_the_first_message(verified: datetime) -> None:
-    assert retires([verified], timedelta(0), NOW) == (verified <= NOW)
+    successor = Kept(State.ACTIVE, NOW + MOMENT, verified)
+    assert retires(Kept(), [successor], timedelta(0), NOW) == (verified <= NOW)
 
 
 def test_once_retired_it_stays_so() -> None:
     moments = [NOW + number * OVERLAP / 4 for number in range(12)]
-    found = [retires([NOW], OVERLAP, moment) for moment in moments]
+    found = [retired_by(NOW, now=moment) for moment in moments]
     assert found == sorted(found)
     assert found.count(False) == 4

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from msh.envelope import parse
 from msh.errors import CannotProtect, KeyUnusable, NotAuthentic
 from msh.protection import Signature
-from msh.security.certificates import AHEAD, ends_within, list_certificates
-from msh.security.signature import Signed
+from msh.security.certificates import AHEAD, ends_within
+from msh.security.signature import Signed, open_signed
 from tests.security.certificates import (
     DAY,
     NOW,
@@ -250,14 +250,16 @@ async def test_a_private_key_that_everybody_may_read_is_warned_of(
 # for people
 
 
-def test_the_list_of_certificates(biz: Party, clock: SetClock) -> None:
+async def test_the_list_of_certificates(biz: Party, clock: SetClock) -> None:
     old, new, theirs = identity("p256", 1), identity("p256", 2), identity("p384", name="PSP")
     biz.hold(old, new)
     biz.pin(theirs)
     ca = authority()
     biz.anchors.write_bytes(ca.certificate_pem)
     protection = Signature(biz.own, biz.peer, biz.anchors, "CN=PSP,C=TW")
-    listed = list_certificates(protection, "BIZ", "PSP", clock.now)
+    security = open_signed(protection, clock.now, own="BIZ", peer="PSP")
+    listed = security.listed()
+    await security.close()
     assert sorted((one.owner, one.subject, one.fingerprint) for one in listed) == sorted(
         [
             ("BIZ", "CN=BIZ,C=TW", old.fingerprint),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from msh.envelope import parse
 from msh.profiles import standard_profile
 from msh.protection import Mac, MacAlgorithm
 from msh.protocol.keys import State
+from msh.store import open_store
 from msh.testing.network import Fault
 from tests.handler.conftest import BODY, World
 
@@ -26,6 +28,10 @@ def mac(tmp_path: Path) -> Mac:
     file.write_text("# msh test key\n" + "5a" * 32 + "\n")
     file.chmod(0o600)
     return Mac(f"file:{file}", overlap=timedelta(minutes=15))
+
+
+def bytes_under(folder: Path, pattern: str) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.glob(pattern))
 
 
 async def states(handler: msh.MessageServiceHandler) -> list[State]:
@@ -181,17 +187,26 @@ async def test_another_key_encryption_key_is_told_and_changes_nothing(
     assert platform.receiver.refused["the MAC does not fit the message"] == 4
 
 
-async def test_keys_are_never_stored_or_sent_in_the_clear(world: World, mac: Mac) -> None:
-    platform = await world.platform(protection=mac)
-    business = await world.business(protection=mac)
+async def test_keys_are_never_stored_or_sent_in_the_clear(
+    world: World, mac: Mac, tmp_path: Path
+) -> None:
+    stores = [open_store(f"sqlite:///{tmp_path / name}.db") for name in ("psp", "biz")]
+    platform = await world.platform(protection=mac, store=stores[0])
+    business = await world.business(protection=mac, store=stores[1])
     await exchanged(world, business)
+    await pays(world, business)
     ring = business._securities.keys.security("PSP").ring
-    secret = ring.keys[0].secret
+    (secret,) = [key.secret for key in ring.keys]
+    assert platform._securities.keys.security("BIZ").ring.keys[0].secret == secret
     stored = await business.store.keys()
-    shown = b"".join(world.network.sent) + repr((stored, ring, world.entries)).encode()
-    assert secret not in shown
-    assert secret.hex() not in shown.decode("latin-1")
-    assert ring.keys[0].secret == platform._securities.keys.security("BIZ").ring.keys[0].secret
+    on_disk = bytes_under(tmp_path, "*.db*")
+    shown = on_disk + b"".join(world.network.sent) + repr((stored, ring, world.entries)).encode()
+    wrapped = stored[0].wrapped
+    assert wrapped in on_disk  # so a key that was stored as it is would be seen
+    assert base64.b64encode(wrapped) in shown
+    for form in (secret, repr(secret)[2:-1].encode(), base64.b64encode(secret).rstrip(b"=")):
+        assert form not in shown
+    assert secret.hex().encode() not in shown.lower()
 
 
 async def test_keys_survive_a_restart(world: World, mac: Mac, tmp_path: Path) -> None:

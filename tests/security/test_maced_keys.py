@@ -34,8 +34,8 @@ MESSAGE = Message(
     body=b"<Pay>1</Pay>",
 )
 # Any request with a reply will do as one of the key exchange.
-OFFER = replace(MESSAGE, service="PS830INQRQ")
-PROOF = replace(MESSAGE, service="PS830INQRS", ref_to="BIZ-1")
+OFFER = replace(MESSAGE, service=PROFILE.key_exchange.offer)
+PROOF = replace(MESSAGE, service=PROFILE.key_exchange.offer_reply, ref_to="BIZ-1")
 SECRET, OTHER = bytes(range(32)), bytes(range(100, 132))
 EXCHANGE = bytes(range(200, 232))
 HMAC = MacAlgorithm.HMAC_SHA256
@@ -62,8 +62,8 @@ class Side:
         self.security = Maced(
             algorithm,
             self.ring,
+            PROFILE,
             lambda: self.now,
-            ("PS830INQRQ",),
             lambda key_id, message: self.heard.append((key_id, message.message_id)),
         )
 
@@ -260,5 +260,6 @@ async def test_no_key_is_ever_shown(caplog: pytest.LogCaptureFixture) -> None:
                 secret.hex(),
                 secret.hex().upper(),
                 str(list(secret))[1:-1],
+                base64.b64encode(secret).decode().rstrip("="),
             )
             assert not any(form in shown for form in forms)

@@ -11,7 +11,6 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,12 +20,15 @@ import msh
 from msh.config import read_configuration
 from msh.envelope import fault
 from msh.protection import MacAlgorithm
+from msh.protocol.keys import State
 from msh.security.key_encryption import combine, read_component
+from msh.security.keyring import WorkingKey
 from msh.security.keysource import open_key_source
 from msh.security.mac import check_value
 from msh.testing.network import Fault
 from msh.transport.base import Unreadable
 from tests.handler.conftest import World
+from tests.security.certificates import NOW
 from tests.security.masking import ACCOUNT, KEY, NAME, WATCH
 
 BODY = f"<Pay xmlns='urn:test'><Acct>{ACCOUNT}</Acct><Name>{NAME}</Name></Pay>"
@@ -212,14 +214,7 @@ def test_values_that_hold_keys_do_not_show_them(tmp_path: Path) -> None:
     file.write_text(HEX)
     file.chmod(0o600)
     source = open_key_source(f"file:{file}")
-    for text in (repr(source), str(source), repr(replace(_working_key(), id="k"))):
+    key = WorkingKey("k", KEY, State.ACTIVE, NOW)
+    for text in (repr(source), str(source), repr(key), str(key)):
         assert HEX not in text
         assert repr(KEY)[2:-1] not in text
-
-
-def _working_key() -> object:
-    from msh.protocol.keys import State
-    from msh.security.keyring import WorkingKey
-    from tests.security.certificates import NOW
-
-    return WorkingKey("k", KEY, State.ACTIVE, NOW)

@@ -169,8 +169,8 @@ class Target:
         return Maced(
             ALGORITHMS[algorithm or name],
             KeyRing(exchange, OVERLAP, (key,)),
+            PROFILE,
             lambda: NOW,
-            PROFILE.key_exchange.requests,
             lambda *_: None,
         )
 
