@@ -8,6 +8,8 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
+from msh.businessdays import USUAL, BusinessDays
+from msh.content import Content
 from msh.errors import NotAgreed, UsageError
 from msh.profile import Profile, Role, RoleCodes
 from msh.protection import ANYWHERE, PLAIN, Mac, Plain, Protection, Source
@@ -62,7 +64,11 @@ class Handling:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """What ``own`` and ``peer`` agreed. ``sends`` and ``accepts`` name request services."""
+    """What ``own`` and ``peer`` agreed. ``sends`` and ``accepts`` name request services.
+
+    Without ``checks_content`` bodies may hold any XML: no schema, no business rule, no hours of a
+    business type.
+    """
 
     own: str
     own_role: Role
@@ -82,6 +88,13 @@ class Agreement:
     max_bytes: int = 1_048_576
     protection: Protection = PLAIN
     source: Source = ANYWHERE
+    checks_content: bool = False
+    days: BusinessDays = USUAL
+
+    @property
+    def content(self) -> Content | None:
+        """What bodies must hold, or None where nothing is said about it."""
+        return self.profile.content if self.checks_content else None
 
     @property
     def name(self) -> str:

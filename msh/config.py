@@ -231,6 +231,7 @@ def _agreement(
     most = profile.max_bytes if profile else 1_048_576
     size = place.whole("max_bytes", default=most, least=1024, most=most)
     time_to_live = timedelta(seconds=live) if live else None
+    checks_content = place.flag("checks_content", default=False)
     _require_kept(place, "outbound", outbound, retention, time_to_live)
     _require_kept(place, "inbound", inbound, retention, None)
     place.finish()
@@ -253,6 +254,7 @@ def _agreement(
         limits=limits,
         handling=handling,
         max_bytes=size,
+        checks_content=checks_content,
     )
 
 

@@ -198,7 +198,7 @@ class Dispatcher:
     async def _refuse(
         self, agreement: Agreement, message: Message, claim: Claim, refusal: Refusal
     ) -> StoredReply:
-        code = agreement.own_codes[refusal.check]
+        code = refusal.status(agreement)
         made = reply_message(agreement, message, code, self._clock.now(), text=refusal.reason)
         wire, form, key = await self._forms(agreement, made)
         answer = Answer(code, wire, refusal.reason, refused=True, form=form, key=key)

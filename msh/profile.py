@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from msh.catalog import Catalog, ServiceRow, StatusCode
+from msh.content import Content, Rule
 from msh.xml import STANDARD_SHAPE, Shape
 
 
@@ -36,6 +37,7 @@ class Check(StrEnum):
     RIGHT = "right"
     SERVICE = "service"
     MESSAGE_KIND = "message_kind"
+    RULE = "rule"
     KEY = "key"
     MAC = "mac"
     UNREACHABLE = "unreachable"
@@ -64,6 +66,8 @@ class RoleCodes:
 
     by_check: Mapping[Check, StatusCode]
     sources: frozenset[str]
+    #: What this role answers for a business rule, by the rule's name, if not the rule's own code.
+    by_rule: Mapping[str, StatusCode] = field(default_factory=dict)
     in_doubt_on_resend: frozenset[StatusCode] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +76,11 @@ class RoleCodes:
 
     def __getitem__(self, check: Check) -> StatusCode:
         return self.by_check[check]
+
+    def of_rule(self, rule: Rule) -> StatusCode:
+        """The code for a broken business rule: its own, where this role may answer with that."""
+        own = rule.code if rule.code.source in self.sources else self[Check.RULE]
+        return self.by_rule.get(rule.name, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +149,4 @@ class Profile:
     max_bytes: int = 1_048_576
     shape: Shape = STANDARD_SHAPE
     key_exchange: KeyExchange = KeyExchange()
+    content: Content | None = None

@@ -11,11 +11,15 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from msh.catalog import STANDARD, Catalog, Meaning, StatusCode, schemas_folder
+from msh.content import BodyNames, Content, Schemas
 from msh.errors import CatalogError, ConfigurationError, MalformedMessage, MshError
 from msh.message import is_identifier
 from msh.profile import Check, HeaderNames, KeyExchange, Profile, Role, RoleCodes
 from msh.toml import Place
 from msh.xml import canonical, parse
+
+#: The folder of a profile that holds the schemas of bodies.
+BODIES = "bodies"
 
 _MEANT = {Check.DONE: Meaning.DONE, Check.SYSTEM_ERROR: Meaning.SYSTEM_ERROR}
 
@@ -57,6 +61,7 @@ def read_profile(folder: Path | Traversable) -> Profile:
         names=header,
         path=place.text("path", default="/sms"),
         key_exchange=exchange,
+        content=_content(place.table("body", optional=True), folder, catalog),
         max_bytes=place.whole("max_bytes", default=1_048_576, least=1024, most=1 << 30),
     )
     if profile.namespace and not _is_namespace(profile.namespace):
@@ -69,6 +74,22 @@ def read_profile(folder: Path | Traversable) -> Profile:
     if place.problems:
         raise ConfigurationError(str(file), place.problems)
     return profile
+
+
+def _content(place: Place, folder: Path | Traversable, catalog: Catalog) -> Content | None:
+    """The body schemas beside ``profile.toml``; None for a profile that has none."""
+    usual = BodyNames()
+    names = BodyNames(
+        **{f.name: place.name(f.name, default=getattr(usual, f.name)) for f in fields(BodyNames)}
+    )
+    place.finish()
+    bodies = folder / BODIES
+    if not bodies.is_dir():
+        return None
+    services = frozenset(code for code in catalog.services if (bodies / f"{code}.xsd").is_file())
+    for code in sorted(set(catalog.services) - services):
+        place.problem("", f"{bodies / code}.xsd is missing; each service has a schema")
+    return Content(catalog, Schemas(bodies, services), names)
 
 
 def _key_exchange(place: Place, catalog: Catalog) -> KeyExchange:

@@ -24,7 +24,7 @@ from msh.errors import (
 from msh.message import Message
 from msh.profile import Check
 from msh.protection import ANYWHERE
-from msh.protocol.checks import Judged, Refusal, judge
+from msh.protocol.checks import AFTER_SUSPENSION, Judged, Refusal, judge
 from msh.protocol.digest import message_digest
 from msh.protocol.rate import RateLimit
 from msh.protocol.source import admits, anyone_admits, neighbourhood
@@ -168,7 +168,7 @@ class Receiver:
                 desk.leave()
         if isinstance(arrival, New):
             stored()
-            if arrival.suspended and refusal is None:
+            if arrival.suspended and (refusal is None or refusal.check in AFTER_SUSPENSION):
                 refusal = Refusal(Check.SUSPENDED, "suspended")
             self._dispatcher.begin(
                 desk, message, Work(arrival.claim, wire, now), refusal, placed=starts and runs

@@ -27,7 +27,7 @@ from msh.errors import (
 from msh.ids import new_message_id
 from msh.message import Message, Outgoing, is_identifier
 from msh.protocol import delivery as deliveries
-from msh.protocol.checks import unbound
+from msh.protocol.checks import require_content, unbound
 from msh.protocol.delivery import State
 from msh.protocol.digest import content_digest
 from msh.protocol.journal import Entry, Step
@@ -110,6 +110,7 @@ class Sender:
                     "the body is empty, as of an export that failed; give one XML element, or None "
                     "for a message that is meant to have no body"
                 )
+        require_content(agreement, outgoing.service, body, now)
         message_id = outgoing.message_id or new_message_id(agreement.own, now)
         for name, text in (("message_id", message_id), ("ref_to", outgoing.ref_to)):
             if text is not None and not is_identifier(text):

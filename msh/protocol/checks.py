@@ -10,28 +10,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
 from msh.agreement import Agreement
+from msh.catalog import StatusCode
+from msh.content import Body
+from msh.errors import InvalidBody
 from msh.message import Message
 from msh.profile import Check
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message is refused: the check, from which the role's code follows, and the reason."""
+    """Why a message is refused: the check, from which the role's code follows, and the reason.
+
+    A business rule has a ``code`` of its own.
+    """
 
     check: Check
     reason: str
+    code: StatusCode | None = None
+
+    def status(self, agreement: Agreement) -> StatusCode:
+        """The code that this side of ``agreement`` answers with."""
+        return self.code or agreement.own_codes[self.check]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
     """What a check looks at: the message, its agreement and when it was first received."""
 
     message: Message
     agreement: Agreement
     received: datetime
+
+    @cached_property
+    def body(self) -> Body | None:
+        """The body, parsed once for all checks that look into it."""
+        content = self.agreement.content
+        return content.look(self.message.body) if content else None
 
 
 def in_time(judged: Judged) -> Refusal | None:
@@ -64,8 +82,38 @@ def may_use(judged: Judged) -> Refusal | None:
     return None
 
 
-#: In the order of the specification; hours, suspension, schema and business rules follow these.
-CHECKS: tuple[Callable[[Judged], Refusal | None], ...] = (in_time, known_service, may_use)
+def fits_schema(judged: Judged) -> Refusal | None:
+    """The body is what the schema of its service says."""
+    content = judged.agreement.content
+    if content is None:
+        return None
+    fault = content.fault(judged.message.service, judged.body)
+    return Refusal(Check.FORMAT, fault) if fault else None
+
+
+def keeps_the_rules(judged: Judged) -> Refusal | None:
+    """The body breaks no business rule; else the first one by the order of the code table."""
+    agreement = judged.agreement
+    content = agreement.content
+    if content is None or judged.body is None:
+        return None
+    service = judged.message.service
+    broken = next(content.broken(service, judged.body, judged.received, agreement.days), None)
+    if broken is None:
+        return None
+    return Refusal(Check.RULE, broken.reason, agreement.own_codes.of_rule(broken.rule))
+
+
+#: In the order of the specification. The store looks at suspension, between hours and schema.
+CHECKS: tuple[Callable[[Judged], Refusal | None], ...] = (
+    in_time,
+    known_service,
+    may_use,
+    fits_schema,
+    keeps_the_rules,
+)
+#: Checks that come after suspension, whose refusal therefore goes before theirs.
+AFTER_SUSPENSION = frozenset({Check.FORMAT, Check.MESSAGE_KIND, Check.RULE})
 
 
 def judge(judged: Judged) -> Refusal | None:
@@ -75,6 +123,21 @@ def judge(judged: Judged) -> Refusal | None:
         if refusal:
             return refusal
     return None
+
+
+def require_content(agreement: Agreement, service: str, body: bytes, now: datetime) -> None:
+    """Raise `InvalidBody` for a body that the other side would have to refuse."""
+    content = agreement.content
+    if content is None:
+        return
+    seen = content.look(body)
+    fault = content.fault(service, seen)
+    if fault:
+        raise InvalidBody(f"{service}: {fault}; see `msh check`")
+    broken = next(content.broken(service, seen, now, agreement.days), None) if seen else None
+    if broken:
+        rule = broken.rule
+        raise InvalidBody(f"{service}: {broken.reason} (rule {rule.name}, {rule.code})")
 
 
 def past_time_to_live(expires: datetime | None, agreement: Agreement, now: datetime) -> bool:

@@ -63,7 +63,7 @@ async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: date
         return _reply(message, agreement, request)
     refusal = judge(Judged(message, agreement, now))
     if refusal is not None:
-        return Examined(False, agreement.own_codes[refusal.check], refusal.reason, *names)
+        return Examined(False, refusal.status(agreement), refusal.reason, *names)
     return Examined(True, agreement.own_codes[Check.DONE], "passes every check", *names)
 
 

@@ -15,7 +15,9 @@ from msh.protocol.checks import (
     CHECKS,
     Judged,
     Refusal,
+    fits_schema,
     in_time,
+    keeps_the_rules,
     judge,
     known_service,
     may_use,
@@ -57,7 +59,7 @@ def judged(agreement: Agreement = AGREEMENT, **changes: object) -> Judged:
 
 
 def test_the_checks_stand_in_the_order_of_the_specification() -> None:
-    assert (in_time, known_service, may_use) == CHECKS
+    assert (in_time, known_service, may_use, fits_schema, keeps_the_rules) == CHECKS
 
 
 def test_a_good_message_passes() -> None:

@@ -182,7 +182,7 @@ def test_what_says_nothing_of_a_first_copy_follows_from_the_checks() -> None:
     codes = standard_profile().roles[Role.BANK].by_check
     some = {check: codes[check] for check in (Check.DONE, Check.FORMAT, Check.SUSPENDED)}
     assert RoleCodes(some, frozenset({"BK"})).in_doubt_on_resend == {codes[Check.SUSPENDED]}
-    steady = {Check.DONE, Check.FORMAT, Check.SYSTEM_ERROR, Check.UNREACHABLE}
+    steady = {Check.DONE, Check.FORMAT, Check.RULE, Check.SYSTEM_ERROR, Check.UNREACHABLE}
     assert set(Check) - SAYS_NOTHING_OF_THE_FIRST == steady
 
 
