@@ -75,6 +75,7 @@ def sender(tmp_path: Path) -> Iterator[Callable[[str], MessageServiceHandler]]:
             peer="PSP",
             peer_role=msh.Role.PSP,
             profile=standard_profile(),
+            checks_content=False,
             endpoint=url,
             sends=frozenset({"PS810FTRQ"}),
             outbound=msh.Reliability(

@@ -33,6 +33,7 @@ def agreement(own: str, own_role: Role, peer: str, peer_role: Role, **changes: o
         peer=peer,
         peer_role=peer_role,
         profile=standard_profile(),
+        checks_content=False,
         endpoint={"PSP": PLATFORM, "BANK": PLATFORM, "BIZ": BUSINESS}[peer],
         sends=frozenset({"PS810FTRQ", "PS811FTRRQ", "PS830INQRQ"}),
         accepts=frozenset({"PS810FTRQ", "PS811FTRRQ", "PS830INQRQ"}),

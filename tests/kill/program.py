@@ -42,6 +42,7 @@ def terms(own: str, peer: str, url: str | None) -> msh.Agreement:
         peer=peer,
         peer_role=roles[peer],
         profile=standard_profile(),
+        checks_content=False,
         endpoint=url,
         sends=services if url else frozenset(),
         accepts=accepted,

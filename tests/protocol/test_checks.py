@@ -36,6 +36,7 @@ AGREEMENT = Agreement(
     peer="BIZ",
     peer_role=Role.BUSINESS,
     profile=standard_profile(),
+    checks_content=False,
     accepts=frozenset({"PS810FTRQ"}),
     clock_skew=timedelta(minutes=5),
     ids_kept=timedelta(days=400),

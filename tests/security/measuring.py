@@ -172,6 +172,7 @@ class Measured:
                 peer=sender,
                 peer_role=Role.BUSINESS,
                 profile=PROFILE,
+                checks_content=False,
                 accepts=services,
                 protection=protection,
             )

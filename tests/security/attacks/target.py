@@ -181,6 +181,7 @@ class Target:
             peer=party.name,
             peer_role=Role.BUSINESS,
             profile=PROFILE,
+            checks_content=False,
             accepts=SERVICES,
             protection=party.protection,
         )
