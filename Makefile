@@ -1,6 +1,6 @@
 # Everything below sets itself up: a Python >= 3.11 is all that is needed.
 #   make demo    business system and platform, and everything that can go wrong in between
-#   make test    all checks and tests (with Debian's xmlsec1, which it installs if it may)
+#   make test    all checks and tests (with Debian's xmlsec1 and xmllint, which it installs if it may)
 #   make bench   speed, beside a floor taken in the same run (needs Debian's wrk)
 #   make search  the inputs that cost a receiver the most (two minutes; SECONDS=600 for longer)
 #   make docs    the documentation as HTML in build/docs
@@ -10,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint unit xmlsec1 bench search docs diagrams clean
+.PHONY: demo test lint unit xmlsec1 xmllint bench search docs diagrams clean
 
 # One stamp per set of packages, so that each target installs only what it needs.
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -33,7 +33,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.test xmlsec1
+unit: $(VENV)/.test xmlsec1 xmllint
 	$(BIN)/pytest -n auto
 
 # Signatures are checked against an implementation that is not ours.
@@ -41,6 +41,12 @@ xmlsec1:
 	@command -v xmlsec1 >/dev/null \
 	  || { apt-get update -q && apt-get install -y --no-install-recommends xmlsec1; } \
 	  || { echo "xmlsec1 is missing; install it with: apt-get install xmlsec1" >&2; exit 1; }
+
+# And schemas by the program that most people use.
+xmllint:
+	@command -v xmllint >/dev/null \
+	  || { apt-get update -q && apt-get install -y --no-install-recommends libxml2-utils; } \
+	  || { echo "xmllint is missing; install it with: apt-get install libxml2-utils" >&2; exit 1; }
 
 bench: $(VENV)/.base
 	$(BIN)/python -m tests.bench.run

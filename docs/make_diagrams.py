@@ -45,7 +45,7 @@ def pages() -> dict[str, str]:
             "What can happen to a key that was offered, and where it stands then.",
             keys.TRANSITIONS,
             keys.Event,
-            ends={keys.State.PREVIOUS},
+            ends=keys.ENDED,
         ),
         "schedule.md": _schedule(),
     }

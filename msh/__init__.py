@@ -4,12 +4,17 @@ Durable, resent until answered, and recognised when repeated, whatever the netwo
 either process does.
 """
 
+from msh import bodies as bodies
 from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability
+from msh.batches import Batch, BatchPart, Fate, Progress
 from msh.catalog import Meaning, Service, Status, StatusCode
+from msh.content import References
+from msh.content.splitting import Part
 from msh.errors import (
     ApplyFailed,
     Busy,
     CannotProtect,
+    CannotSplit,
     CatalogError,
     ClaimLost,
     ConfigurationError,
@@ -23,8 +28,11 @@ from msh.errors import (
     MshError,
     NoAnswer,
     NoKey,
+    NoOutcome,
     NotAgreed,
     NotAuthentic,
+    NotExecuted,
+    NotOpen,
     NotSent,
     Refuse,
     Rejected,
@@ -35,6 +43,7 @@ from msh.errors import (
     StoreError,
     StoreFull,
     StoreLocked,
+    StoreOfAnother,
     StoreReadOnly,
     StoreTooNew,
     TransportError,
@@ -51,17 +60,22 @@ from msh.protocol.journal import Direction, Entry, Step
 from msh.protocol.reception import State as ReceptionState
 from msh.receipt import Receipt
 from msh.receiver import Receiver
+from msh.resending import Again
 from msh.sender import Sender
 from msh.store import Delivery
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Again",
     "Agreement",
     "Agreements",
     "ApplyFailed",
+    "Batch",
+    "BatchPart",
     "Busy",
     "CannotProtect",
+    "CannotSplit",
     "CatalogError",
     "ClaimLost",
     "ConfigurationError",
@@ -70,6 +84,7 @@ __all__ = [
     "DeliveryState",
     "Direction",
     "Entry",
+    "Fate",
     "Handling",
     "InDoubt",
     "InvalidBody",
@@ -84,15 +99,21 @@ __all__ = [
     "MshError",
     "NoAnswer",
     "NoKey",
+    "NoOutcome",
     "NotAgreed",
     "NotAuthentic",
+    "NotExecuted",
+    "NotOpen",
     "NotSent",
     "Observer",
     "Outgoing",
+    "Part",
     "Profile",
+    "Progress",
     "Receipt",
     "Receiver",
     "ReceptionState",
+    "References",
     "Refuse",
     "Rejected",
     "Reliability",
@@ -110,6 +131,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreLocked",
+    "StoreOfAnother",
     "StoreReadOnly",
     "StoreTooNew",
     "TransportError",

@@ -11,6 +11,7 @@ from typing import Any
 from msh.businessdays import USUAL, BusinessDays
 from msh.content import Content
 from msh.errors import NotAgreed, UsageError
+from msh.hours import Hours
 from msh.profile import Profile, Role, RoleCodes
 from msh.protection import ANYWHERE, PLAIN, Mac, Plain, Protection, Source
 
@@ -88,8 +89,14 @@ class Agreement:
     max_bytes: int = 1_048_576
     protection: Protection = PLAIN
     source: Source = ANYWHERE
-    checks_content: bool = False
+    checks_content: bool = True
     days: BusinessDays = USUAL
+    #: When services are open; None: always.
+    hours: Hours | None = None
+    #: Whether a request that was given up in doubt is asked about by itself (PS830).
+    inquire: bool = False
+    #: The bank code of ``own``, if it is a bank and says so: debits must be its own (0131E).
+    bank: str = ""
 
     @property
     def content(self) -> Content | None:

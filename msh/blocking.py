@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from datetime import date as Date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from msh import handler as asynchronous
 from msh.agreement import Agreements
+from msh.batches import Batch as AsyncBatch
+from msh.batches import Progress
 from msh.config import Configuration
-from msh.errors import StoreClosed, UsageError
-from msh.message import Message
+from msh.content import References
+from msh.content.splitting import Part
+from msh.errors import MshError, StoreClosed, UsageError
+from msh.message import Message, Outgoing
 from msh.observer import Observer
 from msh.receipt import Receipt as AsyncReceipt
 from msh.store import Delivery, Store, StoredKey
@@ -51,8 +57,55 @@ class Receipt:
         """Wait for the answer. Raises `Undelivered`, `InDoubt` or `Resolved`."""
         return self._loop.run(self._receipt.reply(timeout))
 
+    def outcome(self, timeout: float | None = None) -> Message:
+        """Wait for the result that tells the business outcome. See `msh.Receipt.outcome`."""
+        return self._loop.run(self._receipt.outcome(timeout))
+
+    def outcomes(self) -> Sequence[Message]:
+        """Every result that has come, oldest first."""
+        return self._loop.run(self._receipt.outcomes())
+
     def __repr__(self) -> str:
         return repr(self._receipt)
+
+
+class Batch:
+    """See `msh.Batch`; ``timeout`` is in seconds and raises `TimeoutError`."""
+
+    def __init__(self, batch: AsyncBatch, loop: _Loop) -> None:
+        self._batch = batch
+        self._loop = loop
+        self.created = batch.created
+        self.key, self.service, self.receiver = batch.key, batch.service, batch.receiver
+        self.count = batch.count
+        self.receipts = tuple(Receipt(receipt, loop) for receipt in batch.receipts)
+
+    def progress(self) -> Progress:
+        """Where each part stands now."""
+        return self._loop.run(self._batch.progress())
+
+    def settled(self, timeout: float | None = None) -> Progress:
+        """Wait until every part has ended, one way or the other."""
+        return self._loop.run(self._batch.settled(timeout))
+
+    def replies(self, timeout: float | None = None) -> Sequence[Message | MshError]:
+        """Wait for the answer to every part. See `msh.Batch.replies`."""
+        return self._loop.run(self._batch.replies(timeout))
+
+    def outcomes(self, timeout: float | None = None) -> Sequence[Message | MshError]:
+        """Wait for the result of every part. See `msh.Batch.outcomes`."""
+        return self._loop.run(self._batch.outcomes(timeout))
+
+    def __repr__(self) -> str:
+        return repr(self._batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """See `msh.Again`."""
+
+    here: tuple[Message, ...]
+    receipt: Receipt | None
 
 
 class MessageServiceHandler:
@@ -79,6 +132,11 @@ class MessageServiceHandler:
         )
         made._loop = None
         return made
+
+    @property
+    def agreements(self) -> Agreements:
+        """What was agreed, and with whom."""
+        return self._handler.agreements
 
     @property
     def url(self) -> str | None:
@@ -135,11 +193,12 @@ class MessageServiceHandler:
         key: str | None = None,
         message_id: str | None = None,
         ref_to: str | None = None,
+        when_open: bool = False,
     ) -> Receipt:
         """Queue a message; it is on disk when this returns. See `msh.Sender.send`."""
         loop = self._running()
         sending = self._handler.send(
-            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to
+            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to, when_open=when_open
         )
         return Receipt(loop.run(sending), loop)
 
@@ -148,15 +207,83 @@ class MessageServiceHandler:
         loop = self._running()
         return Receipt(loop.run(self._handler.receipt(message_id)), loop)
 
+    def split(self, service: str, body: bytes | str, *, to: str | None = None) -> Sequence[Part]:
+        """Cut a request into parts that fit. See `msh.MessageServiceHandler.split`."""
+        return self._running().run(self._handler.split(service, body, to=to))
+
+    def send_split(
+        self,
+        service: str,
+        body: bytes | str,
+        *,
+        to: str | None = None,
+        key: str | None = None,
+        when_open: bool = False,
+    ) -> Batch:
+        """Queue a request as several. See `msh.MessageServiceHandler.send_split`."""
+        loop = self._running()
+        sending = self._handler.send_split(service, body, to=to, key=key, when_open=when_open)
+        return Batch(loop.run(sending), loop)
+
+    def batch(self, key: str) -> Batch:
+        """The batch of this key, also after a restart."""
+        loop = self._running()
+        return Batch(loop.run(self._handler.batch(key)), loop)
+
     def resend(self, message_id: str) -> Receipt:
         """Begin a new series of attempts, with the same bytes and id. See `msh.Sender.resend`."""
         loop = self._running()
         return Receipt(loop.run(self._handler.resend(message_id)), loop)
 
+    def result(self, request: Message, body: bytes | str, *, key: str | None = None) -> Outgoing:
+        """A result for `Reply` (``then=``). See `msh.MessageServiceHandler.result`."""
+        return self._handler.result(request, body, key=key)
+
+    def send_result(
+        self,
+        request: Message | str,
+        body: bytes | str,
+        *,
+        sender: str | None = None,
+        key: str | None = None,
+    ) -> Receipt:
+        """Tell the outcome of a request. See `msh.MessageServiceHandler.send_result`."""
+        loop = self._running()
+        sending = self._handler.send_result(request, body, sender=sender, key=key)
+        return Receipt(loop.run(sending), loop)
+
+    def inquire(self, receipt: Receipt | str) -> Receipt:
+        """Ask what became of a request. See `msh.MessageServiceHandler.inquire`."""
+        loop = self._running()
+        name = receipt if isinstance(receipt, str) else receipt.message_id
+        return Receipt(loop.run(self._handler.inquire(name)), loop)
+
+    def ask_again(
+        self,
+        peer: str,
+        *,
+        service: str | None = None,
+        date: Date | None = None,
+        message_ids: Iterable[str] = (),
+        references: References | None = None,
+    ) -> Again:
+        """Ask for messages again. See `msh.MessageServiceHandler.ask_again`."""
+        loop = self._running()
+        asking = self._handler.ask_again(
+            peer, service=service, date=date, message_ids=message_ids, references=references
+        )
+        again = loop.run(asking)
+        return Again(again.here, Receipt(again.receipt, loop) if again.receipt else None)
+
     def exchange_key(self, peer: str) -> StoredKey:
         """Exchange a new working key. See `msh.MessageServiceHandler.exchange_key`."""
         loop = self._running()
         return loop.run(self._handler.exchange_key(peer))
+
+    def retire_key(self, peer: str, key: str) -> bool:
+        """Retire a key that others know. See `msh.MessageServiceHandler.retire_key`."""
+        loop = self._running()
+        return loop.run(self._handler.retire_key(peer, key))
 
     def _running(self) -> _Loop:
         if self._loop is None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msh.agreement import Agreement, Agreements, Handling, Limits, Reliability, no_service
+from msh.agreement import Agreements
 from msh.catalog import STANDARD, schemas_folder
+from msh.config_agreement import Retention, is_url, read_agreement, require_overlap
+from msh.config_hours import read_cut_time, read_hours
 from msh.config_security import (
-    read_networks,
     read_protection,
+    read_proxies,
     read_source,
     read_tls,
+    refuse_shared,
     refuse_test_tls,
 )
 from msh.errors import ConfigurationError
@@ -22,20 +26,12 @@ from msh.message import is_identifier
 from msh.profile import Profile, Role
 from msh.profiles import read_profile, standard_profile
 from msh.protection import Source
-from msh.protocol.retry import schedule
+from msh.protocol.cuttime import CutTime
 from msh.protocol.source import Network
 from msh.toml import Place
 from msh.transport.tls import ClientCertificates, Tls
 
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long content and ids are kept (TDCC PSP 9.7.5, 4: at least one day; the PSP, three)."""
-
-    contents: timedelta = timedelta(days=3)
-    ids: timedelta = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,15 @@ class Configuration:
     tls: Tls | None = None
     proxies: tuple[Network, ...] = ()
     production: bool = False
+    cut_time: CutTime | None = None
 
 
-def read_configuration(path: Path) -> Configuration:
-    """Read ``path``; raises `ConfigurationError` with every mistake in it."""
+def read_configuration(path: Path, *, mending: bool = False) -> Configuration:
+    """Read ``path``; raises `ConfigurationError` with every mistake in it.
+
+    ``mending`` is for what looks at keys and certificates, or replaces them: those made for tests
+    are no mistake then, although ``production = true``.
+    """
     try:
         # Windows' editor puts a BOM in front, which is no TOML.
         content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
@@ -75,27 +76,32 @@ def read_configuration(path: Path) -> Configuration:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(str(path), [f"is not TOML: {error}"]) from None
     place = Place(content, "")
-    configuration = _configuration(place, path.resolve())
+    configuration = _configuration(place, path.resolve(), mending)
     if place.problems or configuration is None:
         raise ConfigurationError(str(path), place.problems)
     return configuration
 
 
-def _configuration(place: Place, path: Path) -> Configuration | None:
+def _configuration(place: Place, path: Path, mending: bool) -> Configuration | None:
     folder = path.parent
     profile = _profile_of(place, folder)
     store = _store(place, folder)
     handlers = place.text("handlers", default="")
     grace = place.number("grace", default=30.0, least=0, most=3600)
     production = place.flag("production", default=False)
+    strict = production and not mending
     party = place.table("party")
     own = party.identifier("id", longest=64)
     role = party.choice("role", Role)
+    bank = _bank(party, role)
     party.finish()
     listen, proxies = _listen(place.table("listen", optional=True), profile)
     secure = urlsplit(listen or "").scheme == "https"
-    tls = _tls(place, folder, production, listens=secure)
+    tls = _tls(place, folder, strict, listens=secure)
     retention = _retention(place.table("retention", optional=True))
+    days, hours = read_hours(
+        place.table("hours", optional=True), folder, profile, production=production
+    )
     agreements = []
     tables = place.table("agreements")
     for peer in tables.names():
@@ -105,14 +111,27 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
             tables.problem(peer, "is this party itself; an agreement is with another one")
         else:
             table = tables.table(peer)
-            protection = read_protection(table, folder, production=production)
+            protection = read_protection(table, folder, production=strict)
             source = read_source(table.table("source", optional=True))
             _require_certificates(table, source, listen, tls, proxies)
-            agreement = _agreement(table, own, role, peer, profile, retention)
+            agreement = read_agreement(table, own, role, peer, profile, retention)
             if agreement is not None:
-                agreements.append(replace(agreement, protection=protection, source=source))
+                require_overlap(table, protection, agreement)
+                agreements.append(
+                    replace(
+                        agreement,
+                        protection=protection,
+                        source=source,
+                        bank=bank,
+                        days=days,
+                        hours=hours,
+                    )
+                )
     if not tables.names() and not tables.missing:
         tables.problem("", "at least one agreement is wanted, as [agreements.PARTY]")
+    refuse_shared(tables, agreements)
+    peers = {agreement.peer: agreement for agreement in agreements}
+    cut_time = read_cut_time(place.table("cut_time", optional=True), peers, bool(listen))
     place.finish()
     if place.problems or role is None:
         return None
@@ -129,7 +148,18 @@ def _configuration(place: Place, path: Path) -> Configuration | None:
         tls=tls,
         proxies=proxies,
         production=production,
+        cut_time=cut_time,
     )
+
+
+def _bank(party: Place, role: Role | None) -> str:
+    """The bank code of this party, if it is a bank: debits must be its own (TDCC PSP 9.2)."""
+    bank = party.text("bank", default="")
+    if bank and not re.fullmatch("[0-9]{3}", bank):
+        party.problem("bank", f"{bank!r}: a bank code of three digits is wanted")
+    elif bank and role not in (Role.BANK, None):
+        party.problem("bank", 'is for a bank only; take it out, or set role = "bank"')
+    return bank
 
 
 def _store(place: Place, folder: Path) -> str:
@@ -148,11 +178,11 @@ def _listen(place: Place, profile: Profile | None) -> tuple[str | None, tuple[Ne
     if place.missing:
         return None, ()
     url = place.text("url")
-    if url and not (_is_url(url, "http", "https") and urlsplit(url).path):
+    if url and not (is_url(url, "http", "https") and urlsplit(url).path):
         path = profile.path if profile else "/sms"
         place.problem("url", f"{url!r}: an address such as http://127.0.0.1:8710{path} is wanted")
         url = ""
-    proxies = read_networks(place, "proxies")
+    proxies = read_proxies(place)
     place.finish()
     return url or None, proxies
 
@@ -186,15 +216,6 @@ def _require_certificates(
         )
 
 
-def _is_url(text: str, *schemes: str) -> bool:
-    """Whether ``text`` has one of ``schemes``, a host and a port, if any, that can be."""
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 0) < 65536
-    except ValueError:
-        return False
-
-
 def _retention(place: Place) -> Retention:
     days = place.number("days", default=3.0, least=1, most=36500)
     ids = place.number("ids_days", default=400.0, least=1, most=36500)
@@ -204,142 +225,6 @@ def _retention(place: Place) -> Retention:
         )
     place.finish()
     return Retention(_DAY * days, _DAY * ids)
-
-
-def _agreement(
-    place: Place,
-    own: str,
-    own_role: Role | None,
-    peer: str,
-    profile: Profile | None,
-    retention: Retention,
-) -> Agreement | None:
-    role = place.choice("role", Role)
-    endpoint = place.text("endpoint", default="")
-    if endpoint and not _is_url(endpoint, "http", "https"):
-        place.problem("endpoint", f"{endpoint!r}: an http or https URL is wanted")
-    sends = _services(place, "sends", profile)
-    accepts = _services(place, "accepts", profile)
-    if sends and not endpoint:
-        place.problem("endpoint", "is missing, and `sends` is not empty")
-    outbound = _reliability(place.table("outbound", optional=True))
-    inbound = _reliability(place.table("inbound", optional=True))
-    limits = _limits(place.table("limits", optional=True))
-    handling = _handling(place.table("handling", optional=True), inbound)
-    live = place.number("time_to_live", default=3600.0, least=0, most=400 * 86400)
-    skew = place.number("clock_skew", default=300.0, least=0, most=86400)
-    most = profile.max_bytes if profile else 1_048_576
-    size = place.whole("max_bytes", default=most, least=1024, most=most)
-    time_to_live = timedelta(seconds=live) if live else None
-    checks_content = place.flag("checks_content", default=False)
-    _require_kept(place, "outbound", outbound, retention, time_to_live)
-    _require_kept(place, "inbound", inbound, retention, None)
-    place.finish()
-    if role is None or own_role is None or profile is None:
-        return None
-    return Agreement(
-        own=own,
-        own_role=own_role,
-        peer=peer,
-        peer_role=role,
-        profile=profile,
-        endpoint=endpoint or None,
-        sends=sends,
-        accepts=accepts,
-        outbound=outbound,
-        inbound=inbound,
-        time_to_live=time_to_live,
-        clock_skew=timedelta(seconds=skew),
-        ids_kept=retention.ids,
-        limits=limits,
-        handling=handling,
-        max_bytes=size,
-        checks_content=checks_content,
-    )
-
-
-def _services(place: Place, name: str, profile: Profile | None) -> frozenset[str]:
-    services = place.texts(name)
-    if profile is None:
-        return frozenset(services)
-    for service in services:
-        row = profile.catalog.services.get(service)
-        if row is None:
-            place.problem(name, no_service(service, profile))
-        elif row.kind != "request":
-            place.problem(
-                name, f"{service} is a reply, which needs no right; did you mean {row.request}?"
-            )
-    return frozenset(services)
-
-
-def _reliability(place: Place) -> Reliability:
-    usual = Reliability()
-    result = Reliability(
-        resends=place.whole("resends", default=usual.resends, least=0, most=100),
-        interval=place.seconds("interval", usual.interval, least=0, most=7 * 86400),
-        factor=place.number("factor", default=float(usual.factor), least=1, most=100),
-        timeout=place.seconds("timeout", usual.timeout, least=0.05, most=86400),
-    )
-    place.finish()
-    return result
-
-
-def _limits(place: Place) -> Limits:
-    usual = Limits()
-    result = Limits(
-        running=place.whole("running", default=usual.running, least=1, most=10_000),
-        waiting=place.whole("waiting", default=usual.waiting, least=0, most=100_000),
-        sending=place.whole("sending", default=usual.sending, least=1, most=10_000),
-    )
-    place.finish()
-    return result
-
-
-def _handling(place: Place, inbound: Reliability) -> Handling:
-    usual = Handling()
-    # A repeat must be told something before its sender stops listening (20 s at the most).
-    longest = min(usual.patience, inbound.timeout * 2 / 3)
-    result = Handling(
-        runs=place.whole("runs", default=usual.runs, least=1, most=1000),
-        retry_after=place.seconds("retry_after", usual.retry_after, least=0, most=86400),
-        lease=place.seconds("lease", usual.lease, least=0.5, most=3600),
-        patience=place.seconds("patience", longest, least=0, most=20),
-        busy_reply=place.flag("busy_reply", default=True),
-    )
-    if result.patience >= inbound.timeout:
-        place.problem(
-            "patience",
-            f"{result.patience.total_seconds():g}: must be below the peer's time-out, "
-            f"{inbound.timeout.total_seconds():g} (inbound.timeout)",
-        )
-    place.finish()
-    return result
-
-
-def _require_kept(
-    place: Place,
-    name: str,
-    reliability: Reliability,
-    retention: Retention,
-    time_to_live: timedelta | None,
-) -> None:
-    """A message must be kept, and live, at least as long as it is resent (ebXML MS 2.0, 6.4)."""
-    if place.problems_below(name):
-        return
-    start = datetime(2000, 1, 1, tzinfo=UTC)
-    length = schedule(reliability, start)[-1] - start
-    seconds = length.total_seconds()
-    if length > retention.contents:
-        place.problem(
-            name, f"resends for {seconds:g} s, longer than content is kept (retention.days)"
-        )
-    if time_to_live is not None and length > time_to_live:
-        place.problem(
-            "time_to_live",
-            f"{time_to_live.total_seconds():g}: must be at least {seconds:g}, as long as the "
-            f"{name} schedule resends; 0 sets none",
-        )
 
 
 def _profile_of(place: Place, folder: Path) -> Profile | None:

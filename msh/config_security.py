@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from pathlib import Path
 
+from msh.agreement import Agreement
 from msh.errors import ConfigurationError, KeyUnusable
 from msh.protection import (
-    TEST_ORGANISATION,
     Mac,
     MacAlgorithm,
     PeerCertificate,
@@ -17,13 +19,23 @@ from msh.protection import (
     ProtectionKind,
     Signature,
     Source,
+    shown_key_name,
 )
-from msh.protocol.source import Network, distinguished_name, read_network, serial_number
+from msh.protocol.source import (
+    Network,
+    distinguished_name,
+    misread_serial,
+    read_network,
+    unknown_types,
+    wider_network,
+)
 from msh.toml import Place
 from msh.transport.tls import ClientCertificates, Tls, client_context, server_context
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+# A private network is no larger: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
+_SHORTEST_IPV4, _SHORTEST_IPV6 = 8, 7
 _LARGEST = 10_000_000  # bytes of a PEM file that is looked into
 
 
@@ -42,7 +54,7 @@ def read_protection(place: Place, folder: Path, *, production: bool) -> Protecti
             place.problem(other, f'is given, but protection is "{kind}"')
     protection: Protection = Plain()
     if kind is ProtectionKind.SIGNATURE:
-        protection = _signature(place.table(kind), folder)
+        protection = _signature(place.table(kind), folder, production)
     elif kind is ProtectionKind.MAC:
         protection = _mac(place.table(kind), folder)
     if production and kind is not None:
@@ -50,7 +62,7 @@ def read_protection(place: Place, folder: Path, *, production: bool) -> Protecti
     return protection
 
 
-def _signature(place: Place, folder: Path) -> Signature:
+def _signature(place: Place, folder: Path, production: bool) -> Signature:
     anchors = place.text("anchors", default="")
     subject = place.text("subject", default="")
     found = Signature(
@@ -58,6 +70,7 @@ def _signature(place: Place, folder: Path) -> Signature:
         peer=_folder(place, "peer", folder, "a folder with the peer's certificates"),
         anchors=_file(place, "anchors", folder / anchors) if anchors else None,
         subject=subject,
+        production=production,
     )
     if anchors and not subject:
         place.problem(
@@ -65,8 +78,12 @@ def _signature(place: Place, folder: Path) -> Signature:
         )
     if subject and not anchors:
         place.problem("subject", "is given without anchors; what `peer` holds needs none")
-    if subject and distinguished_name(subject) is None:
-        place.problem("subject", f"{subject!r}: a name such as CN=PSP,O=TDCC,C=TW is wanted")
+    if subject:
+        _require_name(place, "subject", subject, "CN=PSP,O=TDCC,C=TW")
+    folders = found.own, found.peer
+    wrong = place.problems_below("own") or place.problems_below("peer")
+    if not wrong and folders[0].samefile(folders[1]):
+        place.problem("peer", "is the folder `own` too: what we sign would count as the peer's")
     place.finish()
     return found
 
@@ -88,7 +105,11 @@ def _key_encryption(place: Place, folder: Path) -> str:
         return text
     scheme, _, name = text.partition(":")
     if scheme == "file" and name:
-        return f"file:{_file(place, 'key_encryption', folder / name)}"
+        path = folder / name
+        if not path.is_file():
+            shown = shown_key_name(f"file:{path}").removeprefix("file:")
+            place.problem("key_encryption", f"{shown} does not exist, or is no file")
+        return f"file:{path}"
     if scheme == "env" and _VARIABLE.fullmatch(name):
         return text
     # What stands there may be the key itself, so it is not shown.
@@ -101,14 +122,17 @@ def _key_encryption(place: Place, folder: Path) -> str:
 
 def read_source(place: Place) -> Source:
     """``[agreements.X.source]``: addresses and certificates."""
+    for key in ("addresses", "certificates"):
+        if place.is_empty(key):
+            place.problem(key, "is empty, which nobody could fit; leave it out where any may")
     addresses = read_networks(place, "addresses")
     certificates = []
     for number, table in enumerate(place.tables("certificates")):
         serial, issuer = table.text("serial"), table.text("issuer")
-        if serial and not serial_number(serial):
-            table.problem("serial", f"{serial!r}: a number in hexadecimal is wanted")
-        if issuer and distinguished_name(issuer) is None:
-            table.problem("issuer", f"{issuer!r}: a name such as CN=CA,O=TWCA,C=TW is wanted")
+        if serial and (wrong := misread_serial(serial)):
+            table.problem("serial", f"{serial!r}: {wrong}")
+        if issuer:
+            _require_name(table, "issuer", issuer, "CN=CA,O=TWCA,C=TW")
         table.finish()
         if not place.problems_below(f"certificates[{number}]"):
             certificates.append(PeerCertificate(serial, issuer))
@@ -116,20 +140,51 @@ def read_source(place: Place) -> Source:
     return Source(addresses, tuple(certificates))
 
 
+def _require_name(place: Place, key: str, text: str, example: str) -> None:
+    """Note what keeps ``text`` from being any certificate's name."""
+    name = distinguished_name(text)
+    if name is None:
+        place.problem(key, f"{text!r}: a name such as {example} is wanted")
+    elif any(kind == "2.5.4.6" and len(value) != 2 for part in name for kind, value in part):
+        place.problem(key, f"{text!r}: C is a country in two letters, such as TW")
+    elif unknown := unknown_types(name):
+        place.problem(
+            key,
+            f"{text!r}: nobody knows {', '.join(unknown)}; write such a type by its number, as in "
+            "2.5.4.3=PSP",
+        )
+
+
 def read_networks(place: Place, key: str) -> tuple[Network, ...]:
     """A list of networks, each in CIDR notation or a single address."""
     found = []
-    for text in place.texts(key):
+    for text in place.texts(key, example="192.0.2.0/24"):
         network = read_network(text)
         if network is None:
+            wider = wider_network(text)
+            meant = (
+                f"{text.strip()!r} names a host; its network is {wider}" if wider else repr(text)
+            )
             place.problem(
-                key,
-                f"{text!r}: an address or a network is wanted, such as 192.0.2.7 or 192.0.2.0/24"
-                " (the bits behind the prefix are zero)",
+                key, f"{meant}: an address or a network is wanted, as 192.0.2.7 or 192.0.2.0/24"
             )
         else:
             found.append(network)
     return tuple(found)
+
+
+def read_proxies(place: Place) -> tuple[Network, ...]:
+    """``listen.proxies``: whoever is in them may say where any message comes from."""
+    found = read_networks(place, "proxies")
+    for network in found:
+        least = _SHORTEST_IPV4 if isinstance(network, IPv4Network) else _SHORTEST_IPV6
+        if network.prefixlen < least:
+            place.problem(
+                "proxies",
+                f"{str(network)!r}: nearly anybody would be believed to be a proxy; name the "
+                f"proxies alone, or their network (a prefix of {least} bits at least)",
+            )
+    return found
 
 
 # TLS
@@ -173,7 +228,7 @@ def _refuse_test_keys(place: Place, protection: Protection) -> None:
                 _refuse_test_certificates(place, "signature.anchors", protection.anchors)
         case Mac():
             if _is_test_key(protection.key_encryption):
-                name = protection.key_encryption
+                name = shown_key_name(protection.key_encryption)
                 place.problem(
                     "mac.key_encryption", f"{name} is a test key, which production = true refuses"
                 )
@@ -187,21 +242,21 @@ def refuse_test_tls(place: Place, tls: Tls) -> None:
 
 
 def _refuse_test_certificates(place: Place, key: str, file: Path) -> None:
-    if any(TEST_ORGANISATION in organisations for organisations in _organisations(file)):
+    if any(_made_for_tests(file)):
         place.problem(key, f"{file} is a test certificate, which production = true refuses")
 
 
-def _organisations(file: Path) -> Iterator[list[str | bytes]]:
-    """The organisations in the subject of each certificate in a PEM file."""
+def _made_for_tests(file: Path) -> Iterator[bool]:
+    """Whether it is for tests only, of each certificate in a PEM file."""
     from cryptography import x509
+
+    from msh.security.pem import made_for_tests
 
     for pem in _CERTIFICATE.findall(_content(file)):
         try:
-            subject = x509.load_pem_x509_certificate(pem).subject
+            yield made_for_tests(x509.load_pem_x509_certificate(pem))
         except ValueError:
             continue  # whoever uses the file reports it
-        names = subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
-        yield [name.value for name in names]
 
 
 def _is_test_key(name: str) -> bool:
@@ -211,6 +266,22 @@ def _is_test_key(name: str) -> bool:
         return open_key_source(name).test
     except KeyUnusable:
         return False  # whoever uses it reports it; without it nothing runs
+
+
+# what is each agreement's own
+
+
+def refuse_shared(place: Place, agreements: Iterable[Agreement]) -> None:
+    """Note what two of ``agreements`` share, by which one party could act as another.
+
+    ``place`` is the table of all of them.
+    """
+    protections = {a.peer: a.protection for a in agreements if a.protected}
+    if len(protections) > 1:
+        from msh.security.apart import shared
+
+        for problem in shared(protections, lambda: datetime.now(UTC)):
+            place.problem(f"{problem.peer}.{problem.key}", problem.text)
 
 
 def _content(file: Path) -> bytes:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
+from msh.composing import message_of
 from msh.envelope import believed, parse
 from msh.errors import (
     Busy,
@@ -27,10 +28,10 @@ from msh.errors import (
     TransportError,
 )
 from msh.message import Message, Outgoing
-from msh.protocol.checks import unbound
+from msh.protocol.checks import opening
 from msh.protocol.delivery import OPEN
-from msh.protocol.digest import message_digest
 from msh.protocol.retry import Plan, plan
+from msh.replying import claims, unanswered
 from msh.security import Security
 from msh.store import Delivery, Draft, FirstAttempt, Outbound, Outbounds, Store
 from msh.transport.base import Transport
@@ -159,7 +160,7 @@ class Courier:
         self, agreement: Agreement, draft: Draft, now: datetime
     ) -> tuple[Delivery, bool]:
         """Queue a message, and let it leave at once if there is room."""
-        if self._may_leave(agreement):
+        if draft.due is None and self._may_leave(agreement):
             self._promised[agreement.peer] += 1
             task = asyncio.create_task(self._enqueue_begun(agreement, draft, now))
             self._queueing.add(task)
@@ -300,8 +301,17 @@ class Courier:
         if outbound.last and began is None:
             self._settle(await self._store.give_up(outbound, now), None)
             return True
+        if not delivery.attempts and began is None:
+            opens = opening(agreement, delivery.service, self._body_of(outbound), now)
+            if opens != now:  # it was queued in time, and could not leave before they ended
+                due = opens or now + HOLD
+                await self._store.hold(outbound, due, now, "outside service hours")
+                return False
         try:
-            wire = outbound.wire or await self.form(agreement, delivery, outbound.body)
+            # The stored form once a copy may have arrived; until then, one under the key of now.
+            wire = (outbound.wire if delivery.copies else None) or await self.form(
+                agreement, delivery, self._body_of(outbound)
+            )
         except CannotProtect as error:
             await self._store.hold(outbound, now + HOLD, now, str(error))
             return False
@@ -314,7 +324,7 @@ class Courier:
             )
         ends = now + agreement.outbound.timeout
         try:
-            reply, answer, reconnected = await self._exchange(agreement, delivery, wire, ends)
+            reply, answer, reconnected = await self.exchange(agreement, delivery, wire, ends)
         except TransportError as error:
             await self._store.record_failure(
                 outbound,
@@ -334,7 +344,7 @@ class Courier:
             self._settle(recorded, reply if recorded.settled == at else None)
         return recorded is not None
 
-    async def _exchange(
+    async def exchange(
         self, agreement: Agreement, delivery: Delivery, wire: bytes, ends: datetime
     ) -> tuple[Message, bytes, bool]:
         """The verified, bound reply; anything else is raised as no answer."""
@@ -344,29 +354,27 @@ class Courier:
         response = await transport.exchange(agreement.endpoint, wire, max(seconds, 0.0))
         try:
             parsed = parse(response.wire, self._profiles)
-            security = self._security(agreement)
-            reply = (await security.verify(parsed)).message
-            digest = self.digest_of(wire) if security.active else None
-            reason = unbound(delivery, reply, agreement, digest)
+            verified = await self._security(agreement).verify(parsed)
+            form = parse(wire, self._profiles) if agreement.protected else None
+            reason = unanswered(agreement, delivery, verified, form)
         except MalformedMessage as error:
             reason = error.reason
         except MshError as error:
-            reason = str(error)
+            reason = f"{error}{claims(parsed.message)}"
         if reason is not None:
             raise NoAnswer(
                 f"what came back is not the answer: {reason}", reconnected=response.reconnected
             )
+        reply = verified.message
         return reply, believed(parsed, reply), response.reconnected
 
-    def digest_of(self, wire: bytes) -> bytes:
-        """The digest that a protected reply to ``wire``, a form of ours, must carry."""
-        return message_digest(parse(wire, self._profiles).message)
+    def _body_of(self, outbound: Outbound) -> bytes:
+        """What is to be sent: a form that nobody got holds it alone."""
+        wire = outbound.wire
+        return parse(wire, self._profiles).message.body if wire else outbound.body
 
     async def form(self, agreement: Agreement, request: Delivery | Draft, body: bytes) -> bytes:
-        """The protected form, made when the message is first claimed and never again.
-
-        Raises `CannotProtect`.
-        """
+        """The protected form, under the key to send with now. Raises `CannotProtect`."""
         now = self._clock.now()
         outgoing = Outgoing(request.service, body, agreement.peer, ref_to=request.ref_to)
         message = message_of(agreement, outgoing, request.message_id, body, now)
@@ -376,19 +384,3 @@ class Courier:
 def _lease(following: Plan, now: datetime) -> timedelta:
     """Until the next step is due: a process that is killed meanwhile shifts nothing."""
     return following.due - now + (RECORDING if following.last else timedelta(0))
-
-
-def message_of(
-    agreement: Agreement, outgoing: Outgoing, message_id: str, body: bytes, now: datetime
-) -> Message:
-    """The message as it leaves now: timestamp and time to live are set here."""
-    return Message(
-        service=outgoing.service,
-        message_id=message_id,
-        sender=agreement.own,
-        receiver=agreement.peer,
-        timestamp=now,
-        body=body,
-        ref_to=outgoing.ref_to,
-        expires=now + agreement.time_to_live if agreement.time_to_live else None,
-    )

@@ -9,13 +9,19 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 
-from msh.agreement import Agreement
-from msh.errors import UsageError
+from msh.agreement import Agreement, Agreements
+from msh.catalog import Service
+from msh.errors import ConfigurationError, UsageError
 from msh.message import Message, Reply
 from msh.store import Claim, StoredReply
 
 #: A registered handler: plain or async, from the request (and perhaps the run) to the reply.
 HandlerFunction = Callable[..., Reply | Awaitable[Reply]]
+#: The parameters by which a handler asks to be told: the run's number, and whether the message
+#: was asked for again.
+TOLD = frozenset({"run", "repeat"})
+#: What has a handler unless a site registers its own.
+ANSWERED_BY_ITSELF = frozenset({Service.PS802RSDRQ})
 
 
 @lru_cache(maxsize=1024)
@@ -55,6 +61,21 @@ def require_services(
         )
 
 
+def require_handlers(agreements: Agreements, handlers: Collection[str]) -> None:
+    """Raise `ConfigurationError` unless whatever the agreements accept can be answered."""
+    wanted = {service for agreement in agreements for service in agreement.accepts}
+    missing = sorted(wanted - {*handlers, *ANSWERED_BY_ITSELF})
+    if missing:
+        raise ConfigurationError(
+            "handlers",
+            [
+                f"{service}: is accepted by an agreement and has no handler; register one with "
+                f'@handler.on("{service}"), or take it out of `accepts`'
+                for service in missing
+            ],
+        )
+
+
 def require_handler(function: object) -> None:
     """Raise `UsageError` for what cannot be called with a message (and its run)."""
     if not callable(function):
@@ -70,21 +91,21 @@ def require_handler(function: object) -> None:
     except (TypeError, ValueError):  # a callable without a signature
         return
     try:
-        signature.bind(None, **({"run": 1} if "run" in signature.parameters else {}))
+        signature.bind(None, **{name: 1 for name in TOLD if name in signature.parameters})
     except TypeError as error:
         raise UsageError(
-            f"{name}{signature}: a handler is called with the message, and with run=N if it has a "
-            f"parameter `run`; this one cannot be: {error}"
+            f"{name}{signature}: a handler is called with the message, and with run=N and "
+            f"repeat=BOOL if it has such parameters; this one cannot be: {error}"
         ) from None
 
 
 @lru_cache(maxsize=1024)
-def takes_run(function: HandlerFunction) -> bool:
-    """Whether ``function`` wants to know how often it has run for the message."""
+def told_to(function: HandlerFunction) -> frozenset[str]:
+    """What ``function`` wants to know beside the message, of `TOLD`."""
     try:
-        return "run" in inspect.signature(function).parameters
+        return TOLD.intersection(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # a callable without a signature
-        return False
+        return frozenset()
 
 
 class Desk:
@@ -147,12 +168,17 @@ class Desk:
                 return
         self._running -= 1
 
-    async def call(self, function: HandlerFunction, message: Message, run: int) -> Reply:
+    async def call(
+        self, function: HandlerFunction, message: Message, run: int, *, repeat: bool = False
+    ) -> Reply:
         """Run a handler: async ones on the loop, plain ones in this agreement's own threads.
 
-        One that has a parameter ``run`` is told the run's number, from 1.
+        One that has a parameter ``run`` is told the run's number, from 1; one that has ``repeat``,
+        whether the message came because it was asked for again.
         """
-        options = {"run": run} if takes_run(function) else {}
+        wanted = told_to(function)
+        told = {"run": run, "repeat": repeat}
+        options = {name: value for name, value in told.items() if name in wanted}
         try:
             return await self._call(function, message, options)
         except SystemExit as error:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from msh.agreement import Agreement, Agreements
@@ -25,8 +26,15 @@ from msh.errors import (
 from msh.failure import told
 from msh.message import Message, Outgoing, Reply
 from msh.profile import Check
-from msh.protocol.checks import Judged, Refusal, judge, past_time_to_live
+from msh.protocol.checks import (
+    Judged,
+    Refusal,
+    judge,
+    past_time_to_live,
+    reused_references,
+)
 from msh.replying import reply_message
+from msh.resulting import plain_result
 from msh.security import Security
 from msh.store import Answer, Claim, Draft, Store, StoredReply, SuspensionKind, Work
 
@@ -123,13 +131,15 @@ class Dispatcher:
                 placed = True
                 claim = desk.claims[claim.reception]
                 now = self._clock.now()
-                if past_time_to_live(message.expires, agreement, now):
+                # What was asked for again is late; a run that an operator asked for is one more.
+                late = not (work.repeat or work.rerun)
+                if late and past_time_to_live(message.expires, agreement, now):
                     return await self._set_aside(agreement, message, claim, "past time to live")
-                if claim.run >= agreement.handling.runs:
+                if claim.run >= agreement.handling.runs and not work.rerun:
                     return await self._set_aside(agreement, message, claim, "no run is left")
                 claim = await self._store.start(claim, now, agreement.handling.lease)
                 desk.claims[claim.reception] = claim
-            return await self._run(desk, message, claim)
+            return await self._run(desk, message, claim, work)
         except ClaimLost:
             _log.info("%s: taken over by another process", message.message_id)
         except StoreError as error:
@@ -148,12 +158,13 @@ class Dispatcher:
                 desk.leave()
         return None
 
-    async def _run(self, desk: Desk, message: Message, claim: Claim) -> StoredReply | None:
+    async def _run(
+        self, desk: Desk, message: Message, claim: Claim, work: Work
+    ) -> StoredReply | None:
         """One run of the handler, and what follows from how it ends."""
         agreement = desk.agreement
-        await self._resolve(agreement, message)
         try:
-            answer = await self._ask_handler(desk, message, claim.run)
+            answer = await self._ask_handler(desk, message, claim.run, work)
         except Exception as error:  # whatever a handler raises is its failure, not an answer
             return await self._failed(agreement, message, desk.claims[claim.reception], error)
         claim = desk.claims[claim.reception]
@@ -167,13 +178,31 @@ class Dispatcher:
             for draft in answer.then:  # in any case: they may be queued, whatever is known here
                 self._queued(draft.receiver)
 
-    async def _ask_handler(self, desk: Desk, message: Message, run: int) -> Answer:
+    async def _ask_handler(self, desk: Desk, message: Message, run: int, work: Work) -> Answer:
         try:
-            reply = await desk.call(self._handlers[message.service], message, run)
+            reply = await desk.call(
+                self._handlers[message.service], message, run, repeat=work.repeat
+            )
         except Refuse as refuse:
             reply = Reply(refuse.status, text=refuse.text)
-            return await self._answer(desk.agreement, message, reply, refused=True)
-        return await self._answer(desk.agreement, message, reply)
+            answer = await self._answer(desk.agreement, message, reply, refused=True)
+        else:
+            answer = await self._answer(desk.agreement, message, reply)
+        return await self._told_by_result(desk.agreement, message, answer) if work.rerun else answer
+
+    async def _told_by_result(
+        self, agreement: Agreement, message: Message, answer: Answer
+    ) -> Answer:
+        """The stored reply stays, so the outcome of a later run is told by a result message.
+
+        Unless the handler has one queued, or the result holds what only a handler knows.
+        """
+        sent = await self._store.results_of(agreement.own, message.message_id, agreement.peer)
+        services = {one.service for one in sent} | {one.service for one in answer.then}
+        if agreement.profile.catalog.result_for(message.service) in services:
+            return answer
+        result = plain_result(agreement, message, answer.status)
+        return replace(answer, then=(*answer.then, self._draft(result))) if result else answer
 
     async def _failed(
         self, agreement: Agreement, message: Message, claim: Claim, error: Exception
@@ -214,21 +243,6 @@ class Dispatcher:
         answer = Answer(code, wire, reason, set_aside=True, form=form, key=key)
         _log.error("%s %s: set aside: %s", message.service, message.message_id, reason)
         return await self._store.answer(claim, answer, self._clock.now())
-
-    async def _resolve(self, agreement: Agreement, message: Message) -> None:
-        """An authentic result ends every doubt about the request it refers to."""
-        row = agreement.profile.catalog.service(message.service)
-        if row is None or row.result_of is None or message.ref_to is None:
-            return
-        for delivery in await self._store.deliveries(message_id=message.ref_to):
-            if delivery.sender == agreement.own and delivery.service == row.result_of:
-                await self._store.resolve(
-                    agreement.own,
-                    delivery.message_id,
-                    agreement.peer,
-                    message.message_id,
-                    self._clock.now(),
-                )
 
     async def _forms(self, agreement: Agreement, reply: Message) -> tuple[bytes, bytes | None, str]:
         """The reply plain, and protected with its key if that can be done now.
@@ -347,9 +361,11 @@ class Dispatcher:
                 error.reason,
             )
             return
-        refusal = judge(Judged(message, desk.agreement, work.received))
+        refusal = judge(Judged(message, desk.agreement, work.received, work.repeat))
         if refusal is None and not work.claim.run and message.service in suspended:
             refusal = Refusal(Check.SUSPENDED, "suspended")
+        elif refusal is None and work.reused:
+            refusal = reused_references(desk.agreement)
         self.begin(desk, message, work, refusal, placed=False)
 
     async def _keep_leases(self, desk: Desk) -> None:

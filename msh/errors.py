@@ -7,8 +7,10 @@
     ├── ConfigurationError        msh.toml or a profile is wrong; lists every mistake
     ├── UsageError                the caller's mistake; nothing was stored or sent
     │   ├── MessageTooLarge       over the agreement's size, protection included
+    │   │   └── CannotSplit       and cannot be cut into smaller ones
     │   ├── InvalidBody           the body is not one well-formed, harmless XML element
     │   ├── NotAgreed             no agreement allows this service with this party
+    │   ├── NotOpen               outside the hours of its service
     │   ├── KeyReused             the key or message id names other content already
     │   └── UnknownMessage        no message of that id is stored
     ├── MalformedMessage          the peer's mistake: bytes that are not a message
@@ -22,6 +24,8 @@
     ├── DeliveryError             what became of a message that has no plain answer
     │   ├── Undelivered           surely not sent: it had no effect
     │   ├── InDoubt               it may have taken effect; never send it as a new message
+    │   ├── NotExecuted           it left, and surely was not executed
+    │   ├── NoOutcome             it was refused, so that no result follows
     │   └── Resolved              its result arrived, its reply never did
     ├── StoreError                the store could not do it; nothing was promised
     │   ├── StoreLocked           another process holds the database
@@ -29,6 +33,7 @@
     │   ├── StoreReadOnly         the file or folder may not be written
     │   ├── StoreDamaged          the file is not, or no longer, a database
     │   ├── StoreTooNew           a newer msh wrote this database
+    │   ├── StoreOfAnother        the database holds another party's messages
     │   ├── StoreClosed           the store was closed
     │   └── ClaimLost             another owner has the work now
     └── TransportError            an exchange gave no answer
@@ -41,6 +46,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,12 +80,26 @@ class MessageTooLarge(UsageError):
     """The message is larger than the agreement allows (TDCC PSP 9.7.5, 5)."""
 
 
+class CannotSplit(MessageTooLarge):
+    """It cannot be cut into smaller requests: nothing repeats in it, or one group is too large."""
+
+
 class InvalidBody(UsageError, ValueError):
     """The body is not one well-formed XML element that a message may carry."""
 
 
 class NotAgreed(UsageError):
     """No agreement allows this service with this party."""
+
+
+class NotOpen(UsageError):
+    """Outside the hours in which the service may be sent. ``opens``: when they begin, or None."""
+
+    def __init__(self, service: str, opens: datetime | None) -> None:
+        then = f"it opens at {opens:%Y-%m-%d %H:%M %Z}" if opens else "it does not open in a year"
+        advice = "; send it then, or with `when_open` to have it queued until then" if opens else ""
+        super().__init__(f"{service}: outside service hours, {then}{advice}")
+        self.opens = opens
 
 
 class KeyReused(UsageError):
@@ -108,11 +128,13 @@ class SecurityError(MshError):
 class NotAuthentic(SecurityError):
     """A message is not protected as the agreement says, or does not fit its protection.
 
-    ``reason`` says which, and never quotes the message.
+    ``reason`` says which, and never quotes the message. ``certificate`` is the one that it was
+    signed with, in DER, as far as it came to that.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, certificate: bytes = b"") -> None:
         self.reason = reason
+        self.certificate = certificate
         super().__init__(f"not authentic: {reason}")
 
 
@@ -125,7 +147,15 @@ class CannotProtect(SecurityError):
 
 
 class KeyUnusable(SecurityError):
-    """A key or certificate file of ours is missing, unreadable or too weak."""
+    """A key or certificate file of ours is missing, unreadable or too weak.
+
+    ``passing`` tells that the machine could not read it just now (no descriptor was left, say), so
+    that what was read of it before still holds.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        self.passing = passing
+        super().__init__(text)
 
 
 class ApplyFailed(MshError):
@@ -166,8 +196,18 @@ class InDoubt(DeliveryError):
     """The message may have taken effect. Ask the peer, or wait; never send it as a new one."""
 
 
+class NotExecuted(DeliveryError):
+    """The message left, and it was found out that it was not executed: by an inquiry that came
+    back with "not found" when no copy could be taken any more, or by an operator.
+    """
+
+
+class NoOutcome(DeliveryError):
+    """The request was refused, so no result follows. ``status`` is its reply's."""
+
+
 class Resolved(DeliveryError):
-    """The peer's result message arrived, so the request was executed; its reply never came."""
+    """The peer's result message arrived, so it knows the request; its reply never came."""
 
 
 class StoreError(MshError):
@@ -192,6 +232,10 @@ class StoreDamaged(StoreError):
 
 class StoreTooNew(StoreError):
     """A newer version of msh wrote this database."""
+
+
+class StoreOfAnother(StoreError):
+    """The database holds the messages of another party."""
 
 
 class StoreClosed(StoreError):

@@ -10,15 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from msh.agreement import Agreement, Agreements
+from msh.agreement import Agreements
+from msh.batches import Batching
 from msh.clock import Clock, SystemClock
 from msh.config import Configuration, read_configuration
+from msh.cuttime import keep_cut_time
 from msh.deliverylog import DeliveryLog
-from msh.desk import HandlerFunction, require_handler, require_services
-from msh.envelope import Parsed
-from msh.errors import ConfigurationError, UsageError
-from msh.message import Message, Outgoing
+from msh.desk import HandlerFunction, require_handler, require_handlers, require_services
+from msh.errors import UsageError
+from msh.message import Outgoing
 from msh.observer import Observer, Observers
+from msh.outcomeleg import Leg, OutcomeLeg
+from msh.protocol.cuttime import CutTime
 from msh.protocol.examine import Examined, examine
 from msh.protocol.journal import Entry
 from msh.protocol.source import Network
@@ -35,7 +38,7 @@ _log = logging.getLogger("msh")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class MessageServiceHandler:
+class MessageServiceHandler(OutcomeLeg, Batching):
     """A Message Service Handler: sends and receives under agreements (TDCC PSP 9.7.3).
 
     ::
@@ -66,6 +69,7 @@ class MessageServiceHandler:
         grace: float = 30.0,
         tls: Tls | None = None,
         proxies: Iterable[Network] = (),
+        cut_time: CutTime | None = None,
     ) -> None:
         if not isinstance(agreements, Agreements):
             raise UsageError(
@@ -80,9 +84,11 @@ class MessageServiceHandler:
         self._clock = clock or SystemClock()
         self._observers = Observers([DeliveryLog(), *observers])
         self._grace = grace
+        self._cut_time = cut_time
+        self._cutting: asyncio.Task[None] | None = None
         self._settings = Settings(tls, tuple(proxies))
         self._handlers: dict[str, HandlerFunction] = {}
-        self._securities = Securities(agreements, self.store, self._clock)
+        self._securities = Securities(agreements, self.store, self._clock, tls)
         self._sender: Sender | None = None
         self._receiver: Receiver | None = None
         self._listener: Transport | None = None
@@ -113,6 +119,7 @@ class MessageServiceHandler:
             grace=configuration.grace,
             tls=configuration.tls,
             proxies=configuration.proxies,
+            cut_time=configuration.cut_time,
         )
 
     # registering
@@ -151,17 +158,22 @@ class MessageServiceHandler:
         """
         if self._sender is not None or self._ending is not None:
             raise UsageError("this handler runs already, or is still being stopped")
-        self._require_handlers()
+        if self._handlers or self._listen is not None:
+            require_handlers(self.agreements, self._handlers)
         if self._securities.closed:
-            self._securities = Securities(self.agreements, self.store, self._clock)
-        await self.store.open(self._notify)
+            self._securities = Securities(
+                self.agreements, self.store, self._clock, self._settings.tls
+            )
+        await self.store.open(self._notify, self.agreements.own)
         try:
             await self._securities.load()
             handlers = self._handlers
-            if handlers or self._listen is not None:
-                handlers = {**self._securities.handlers(), **handlers}
             self._sender = sender = self._new_sender(self._used_transports())
-            self._receiver = Receiver(
+            self._leg = leg = Leg(self.agreements, self.store, sender, self._clock)
+            await leg.awaited.load()
+            if handlers or self._listen is not None:
+                handlers = {**self._securities.handlers(), **leg.handlers(), **handlers}
+            self._receiver = receiver = Receiver(
                 self.agreements,
                 self.store,
                 self._securities.of,
@@ -170,16 +182,21 @@ class MessageServiceHandler:
                 draft=sender.draft,
                 late=sender.late,
                 queued=sender.wake,
+                awaited=leg.awaited,
             )
             self._securities.start()
             if deliver:
                 sender.start()
+                leg.start()
             self.store.watch(self._changed)
             if handlers:
                 self._receiver.start()
             if handlers and self._listen is not None:
-                self._listener = self._transport_of(self._listen)
-                self.url = await self._listener.listen(self._listen, self.accept, self.ready)
+                self._listener = listener = self._transport_of(self._listen)
+                self.url = await listener.listen(self._listen, self.accept, self.ready, receiver)
+                if self._cut_time:
+                    cutting = keep_cut_time(self._cut_time, self.agreements, sender, self._clock)
+                    self._cutting = asyncio.create_task(cutting, name="msh-cut-time")
         except BaseException:
             await self.stop()
             raise
@@ -206,6 +223,8 @@ class MessageServiceHandler:
 
     async def _stop_receiving(self) -> None:
         """The listener and the handlers end together: each connection waits for its handler."""
+        if self._cutting is not None:
+            self._cutting.cancel()
         try:
             if self._receiver is not None:
                 stopping = [self._receiver.stop(self._grace)]
@@ -218,6 +237,9 @@ class MessageServiceHandler:
     async def _stop_sending(self) -> None:
         """Only now: until they ended, handlers may have sent."""
         sender, self._sender = self._sender, None
+        leg, self._leg = self._leg, None
+        if leg is not None:
+            await leg.stop()
         if sender is not None:
             await sender.stop(self._grace)
 
@@ -254,10 +276,11 @@ class MessageServiceHandler:
         key: str | None = None,
         message_id: str | None = None,
         ref_to: str | None = None,
+        when_open: bool = False,
     ) -> Receipt:
         """Queue a message; it is on disk when this returns. See `Sender.send`."""
         return await self.sender.send(
-            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to
+            service, body, to=to, key=key, message_id=message_id, ref_to=ref_to, when_open=when_open
         )
 
     async def receipt(self, message_id: str) -> Receipt:
@@ -287,12 +310,8 @@ class MessageServiceHandler:
 
     async def examine(self, wire: bytes) -> Examined:
         """What the inbound checks say of ``wire`` now. Nothing is stored, nothing needs to run."""
-
-        async def verify(agreement: Agreement, parsed: Parsed) -> Message:
-            return (await self._securities.of(agreement).verify(parsed)).message
-
         await self._load_keys()
-        return await examine(wire, self.agreements, verify, self._clock.now())
+        return await examine(wire, self.agreements, self._securities.examine, self._clock.now())
 
     async def exchange_key(self, peer: str) -> StoredKey:
         """Exchange a new working key with ``peer`` and use it from then on; returns it, wrapped.
@@ -301,9 +320,16 @@ class MessageServiceHandler:
         if no answer comes, `NotAuthentic` for a refusal.
         """
         sender = self.sender
-        if self._securities.keys is None:
-            raise UsageError("no agreement is protected by MACs, so there is no key to exchange")
-        return await self._securities.keys.exchange(peer, sender, deliver=not sender.started)
+        keys = self._securities.require_keys()
+        return await keys.exchange(peer, sender, deliver=not sender.started)
+
+    async def retire_key(self, peer: str, key: str) -> bool:
+        """Retire a working key that others know, at once and in every process of the store.
+
+        From then on nothing under it counts. False if it was retired, or is not known. Raises
+        `UsageError` where no MACs are agreed, or `StoreError`.
+        """
+        return await self._securities.require_keys().retire(peer, key)
 
     @property
     def sender(self) -> Sender:
@@ -334,12 +360,12 @@ class MessageServiceHandler:
         """
         from msh.transport.asgi import asgi_app
 
-        profile = next(iter(self.agreements)).profile
         return asgi_app(
             self.accept,
-            path=path or profile.path,
+            path=path or next(iter(self.agreements)).profile.path,
             ready=self.ready,
             proxies=self._settings.proxies,
+            admits=lambda peer: self.receiver.admits(peer),
         )
 
     # parts
@@ -350,6 +376,8 @@ class MessageServiceHandler:
     def _notify(self, entries: Sequence[Entry]) -> None:
         if self._sender is not None:
             self._sender.noticed(entries)
+        if self._leg is not None:
+            self._leg.noticed(entries)
         self._observers.notify(entries)
 
     def _changed(self) -> None:
@@ -357,31 +385,17 @@ class MessageServiceHandler:
         self._securities.changed()
         if self._sender is not None:
             self._sender.changed()
+        if self._leg is not None:
+            self._leg.changed()
 
     async def _load_keys(self) -> None:
         """Working keys are in the store, which is open only while the handler runs."""
         if self._sender is None and self._securities.keys is not None:
-            await self.store.open(lambda entries: None)
+            await self.store.open(lambda entries: None, self.agreements.own)
             try:
                 await self._securities.load()
             finally:
                 await self.store.close()
-
-    def _require_handlers(self) -> None:
-        """A handler that receives must be able to answer whatever its agreements accept."""
-        if not self._handlers and self._listen is None:
-            return
-        wanted = {service for agreement in self.agreements for service in agreement.accepts}
-        missing = sorted(wanted - set(self._handlers))
-        if missing:
-            raise ConfigurationError(
-                "handlers",
-                [
-                    f"{service}: is accepted by an agreement and has no handler; register one with "
-                    f'@handler.on("{service}"), or take it out of `accepts`'
-                    for service in missing
-                ],
-            )
 
     def _used_transports(self) -> Mapping[str, Transport]:
         for agreement in self.agreements:

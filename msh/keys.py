@@ -24,13 +24,15 @@ from msh.errors import (
     NoKey,
     NotAuthentic,
     Refuse,
+    SecurityError,
     StoreError,
     UsageError,
 )
+from msh.key_answer import answer
 from msh.message import Message, Outgoing, Reply
 from msh.profile import Check, Profile
 from msh.protection import Mac
-from msh.protocol.keys import State
+from msh.protocol.keys import ENDED, State
 from msh.protocol.retry import schedule
 from msh.security import Protected, Verified
 from msh.security.exchange import KeyOffer, KeyProof
@@ -85,8 +87,8 @@ class WorkingKeys:
         """Exchange a new working key with ``peer``: offer, proof, confirm. Returns it, active.
 
         ``deliver`` is for a sender that was not started. Raises `UsageError` where no MACs are
-        agreed, `DeliveryError` if an answer does not come, or `NotAuthentic` if it is a refusal
-        or not a proof. It is safe to call again at any time.
+        agreed, `DeliveryError` if no answer comes, `SecurityError` if it is a refusal or not a
+        proof, or `NotAuthentic` if it is not the peer's. It is safe to call again at any time.
         """
         security = self._securities.get(peer)
         if security is None:
@@ -96,6 +98,14 @@ class WorkingKeys:
         offer = KeyOffer(
             offered.id, offered.offered, offered.algorithm, offered.wrapped, offered.check_value
         )
+        answered = partial(
+            answer,
+            sender,
+            store=self._store,
+            clock=self._clock,
+            deliver=deliver,
+            ours=security.key_encryption_check_value,
+        )
         message_id = f"{offered.id}-offer"
         # Whatever bars it from being sent is told before the key is kept.
         sender.draft(Outgoing(services.offer, offer.body(), peer, message_id, message_id))
@@ -104,22 +114,33 @@ class WorkingKeys:
         receipt = await sender.send(
             services.offer, offer.body(), to=peer, message_id=message_id, key=message_id
         )
-        if deliver:
-            await sender.deliver_only(receipt)
-        reply = await receipt.reply()
+        reply = await answered(receipt)
         proof = KeyProof.read(_body_of(reply, agreement, "offer"))
         proof.require(security.mac.algorithm, secret, offered.id, peer)
-        await self._store.activate_key(peer, offered.id, message_id, self._clock.now())
+        now = self._clock.now()
+        if not await self._store.activate_key(peer, offered.id, message_id, now):
+            raise SecurityError(
+                f"the proof of {peer} came for {offered.id}, which was retired, or replaced by a "
+                f"newer key, meanwhile; exchange again: msh keys exchange {peer}"
+            )
         await security.load()
         confirm = KeyProof.make(security.mac.algorithm, secret, offered.id, agreement.own)
         message_id = f"{offered.id}-confirm"
         receipt = await sender.send(
             services.confirm, confirm.body(), to=peer, message_id=message_id, key=message_id
         )
-        if deliver:
-            await sender.deliver_only(receipt)
-        _body_of(await receipt.reply(), agreement, "confirm")
+        reply = await answered(receipt)
+        _body_of(reply, agreement, "confirm")
         return next(key for key in await self._store.keys(peer) if key.id == offered.id)
+
+    async def retire(self, peer: str, key: str) -> bool:
+        """Retire a key that others know; False if it was already, or nobody knows it here.
+
+        Every process of the store stops using it at once. Raises `StoreError`.
+        """
+        retired = await self._store.retire_key(peer, key, self._clock.now())
+        await self.load()
+        return retired
 
     # the side that is offered one
 
@@ -163,8 +184,8 @@ class WorkingKeys:
         kept = await self._store.offer_key(key, message.message_id)
         if kept.check_value != key.check_value:
             raise Refuse(codes[Check.KEY], "another key has this id")
-        if kept.state is State.PREVIOUS:
-            raise Refuse(codes[Check.KEY], "a newer key was offered meanwhile")
+        if kept.state in ENDED:
+            raise Refuse(codes[Check.KEY], "it was retired, or a newer key was offered, meanwhile")
         await security.load()
         return Reply(codes[Check.DONE], proof.body())
 
@@ -172,11 +193,12 @@ class WorkingKeys:
         """The proof has arrived at the other side: the pending key becomes the active one."""
         security = self._securities[message.sender]
         agreement, codes = security.agreement, security.agreement.own_codes
+        await security.load()  # another process may have taken the offer, a moment ago
         try:
             proof = KeyProof.read(message.body)
             key = security.ring.find(proof.key)
             if key is None:
-                raise NoKey("the key was never offered")
+                raise NoKey("the key was never offered, or was retired")
             proof.require(security.mac.algorithm, key.secret, key.id, agreement.peer)
         except MalformedMessage as error:
             raise Refuse(codes[Check.FORMAT], error.reason) from None
@@ -184,7 +206,7 @@ class WorkingKeys:
             raise Refuse(codes[Check.KEY], error.reason) from None
         now = self._clock.now()
         if not await self._store.activate_key(agreement.peer, key.id, message.message_id, now):
-            raise Refuse(codes[Check.KEY], "a newer key was offered meanwhile")
+            raise Refuse(codes[Check.KEY], "it was retired, or a newer key was offered, meanwhile")
         await security.load()
         return Reply(codes[Check.DONE])
 
@@ -252,18 +274,36 @@ class WorkingKeySecurity:
         """Read this agreement's keys from the store."""
         stored = await self._store.keys(self.agreement.peer)
         found = []
+        wrong: dict[str, str] = {}
         for key in stored:
             try:
                 secret = self._secret(key)
             except KeyUnusable as error:
-                if key.id not in self._unusable:  # told once, not at every look
-                    self._unusable.add(key.id)
-                    _log.error("working key %s of %s: %s", key.id, key.peer, error)
+                wrong[key.id] = str(error)
                 continue
             found.append(WorkingKey(key.id, secret, key.state, key.offered, key.verified))
         self.ring.keys = tuple(found)
+        if wrong.keys() - self._unusable:  # told once, not at every look, and not for each key
+            self._unusable |= wrong.keys()
+            newest = list(wrong)[-1]
+            _log.error(
+                "%d of %d working keys of %s are of no use, the newest of them %s: %s",
+                len(wrong),
+                len(stored),
+                self.agreement.peer,
+                newest,
+                wrong[newest],
+            )
+
+    @property
+    def key_encryption_check_value(self) -> str:
+        """What shows which key-encryption key we have."""
+        return self._source.check_value
 
     def _secret(self, key: StoredKey) -> bytes:
+        if key.state is State.COMPROMISED:
+            self._secrets.pop(key.id, None)
+            return b""
         wrapped, secret = self._secrets.get(key.id, (b"", b""))
         if wrapped != key.wrapped:
             if key.algorithm != self.mac.algorithm:
@@ -321,6 +361,10 @@ class WorkingKeySecurity:
                 raise
         return await self._maced.verify(parsed)
 
+    async def examine(self, parsed: Parsed) -> Verified:
+        """As `verify`, by the keys that are loaded, and without any trace in the store."""
+        return await self._maced.verify(parsed, note=False)
+
     async def _look_again(self) -> bool:
         """Another process may have taken the key a moment ago; not asked for every stranger."""
         now = self._clock.now()
@@ -341,7 +385,7 @@ class WorkingKeySecurity:
 
 def _body_of(reply: Message, agreement: Agreement, step: str) -> bytes:
     if reply.status != agreement.peer_codes[Check.DONE]:
-        raise NotAuthentic(
+        raise SecurityError(
             f"{agreement.peer} refused the {step} of the key: {reply.status} {reply.status_text}"
         )
     return reply.body

@@ -85,7 +85,8 @@ class Message:
 class Outgoing:
     """A message to be queued in the transaction that records a reply (see ``Reply.then``).
 
-    ``body`` is one XML element, or None for a message that is meant to have none.
+    ``body`` is one XML element, or None for a message that is meant to have none. Outside the
+    hours of its service it waits until they begin.
     """
 
     service: str

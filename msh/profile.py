@@ -79,8 +79,10 @@ class RoleCodes:
 
     def of_rule(self, rule: Rule) -> StatusCode:
         """The code for a broken business rule: its own, where this role may answer with that."""
-        own = rule.code if rule.code.source in self.sources else self[Check.RULE]
-        return self.by_rule.get(rule.name, own)
+        code = self.by_rule.get(rule.name)
+        if code is None and rule.check == Check.RULE and rule.code.source in self.sources:
+            code = rule.code
+        return code or self[Check(rule.check)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ These are values: what is done with them is in `msh.security`.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +16,19 @@ from pathlib import Path
 
 #: The organisation in the subject of certificates that are for tests only; production refuses them.
 TEST_ORGANISATION = "msh test"
+
+
+def too_open(file: Path | str, mode: int) -> str:
+    """Why a file of this mode may not hold a private or key-encryption key; empty if it may.
+
+    One rule for them all: nobody but the file's owner. Modes say nothing on Windows.
+    """
+    if os.name != "posix" or not mode & 0o077:
+        return ""
+    return (
+        f"other users may use this file (mode {stat.S_IMODE(mode):04o}); allow only its owner: "
+        f"chmod 600 {file}"
+    )
 
 
 class ProtectionKind(StrEnum):
@@ -47,13 +63,14 @@ class Signature:
     with the certificates pinned for the peer. With ``anchors``, a PEM file of certificate
     authorities, a certificate they issued to ``subject`` (RFC 4514) is as good as a pinned one.
     The folders are read again when they change, so that a certificate can be replaced while
-    messages flow.
+    messages flow. In ``production``, certificates made for tests never count.
     """
 
     own: Path
     peer: Path
     anchors: Path | None = None
     subject: str = ""
+    production: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,25 @@ class Mac:
 
 
 Protection = Plain | Signature | Mac
+
+# 16, 24 or 32 bytes in hexadecimal or base64, as the whole of a name or the end of a path. Without
+# padding, base64 is not told from a name unless it has letters of both cases.
+_LIKE_A_KEY = re.compile(
+    r"(?:^|[/\\:])\s*(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{48}|[0-9A-Fa-f]{64}"
+    r"|[0-9A-Za-z+/_-]{22}==|[0-9A-Za-z+/_-]{43}="
+    r"|(?=[^/\\]*[a-z])(?=[^/\\]*[A-Z])(?:[0-9A-Za-z+/]{22}|[0-9A-Za-z+/]{32}|[0-9A-Za-z+/]{43}))\s*$"
+)
+
+
+def shown_key_name(name: str) -> str:
+    """``name`` of a key-encryption key as people may see it.
+
+    It is not quoted where it may be the key itself, written in the wrong place.
+    """
+    if not _LIKE_A_KEY.search(name):
+        return name
+    scheme = name.partition(":")[0]
+    return f"{scheme}:… (not shown, since it looks like a key; write where the key lies)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msh.errors import StoreClosed
 from msh.message import Message
+from msh.outcomes import Outcomes
 from msh.protocol.delivery import OPEN, SETTLED, State
 from msh.store import Delivery
 
@@ -63,6 +65,11 @@ class Source(Protocol):
 
     def within(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """A block that ends with `TimeoutError` after so many seconds."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Where results are found."""
         ...
 
     async def reply_to(self, delivery: Delivery) -> Message:
@@ -134,6 +141,29 @@ class Receipt:
         if held and delivery.state is State.ANSWERED and reply is not None:
             return reply
         return await self._source.reply_to(delivery)
+
+    async def outcome(self, timeout: float | None = None) -> Message:
+        """Wait for the result that tells the business outcome (PS811 ...), perhaps for hours.
+
+        Of several (a preliminary and a final one, say) the newest; `outcomes` gives all. It may
+        come before the reply, or instead of it, and a doubt does not end the waiting. Raises
+        `Undelivered`, `NotExecuted`, `NoOutcome` (the request was refused) or `Resolved` (an
+        operator found that it was executed) where no result will come, `UsageError` for a service
+        that has none, or `TimeoutError` after ``timeout`` seconds, which says nothing.
+        """
+        if timeout is None:
+            return await self._source.outcomes.wait(self._delivery)
+        try:
+            async with self._source.within(timeout):
+                return await self._source.outcomes.wait(self._delivery)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self.message_id}: no result within {timeout:g} s; one that comes later is kept"
+            ) from None
+
+    async def outcomes(self) -> Sequence[Message]:
+        """Every result that has come and whose content is kept, oldest first."""
+        return await self._source.outcomes.all_of(self._delivery)
 
     def __repr__(self) -> str:
         return f"<Receipt {self.message_id}>"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from msh.admission import LARGE, Admission
 from msh.agreement import Agreement, Agreements
+from msh.awaited import Awaited
 from msh.clock import Clock
 from msh.desk import HandlerFunction
 from msh.dispatcher import Dispatcher, Drafting
@@ -22,16 +23,24 @@ from msh.errors import (
     StoreError,
 )
 from msh.message import Message
-from msh.profile import Check
+from msh.profile import Check, Profile
 from msh.protection import ANYWHERE
-from msh.protocol.checks import AFTER_SUSPENSION, Judged, Refusal, judge
+from msh.protocol.checks import (
+    AFTER_SUSPENSION,
+    Refusal,
+    references_of,
+    reused_references,
+)
 from msh.protocol.digest import message_digest
 from msh.protocol.rate import RateLimit
-from msh.protocol.source import admits, anyone_admits, neighbourhood
+from msh.protocol.source import admits, anyone_admits, anyone_expects, neighbourhood
+from msh.refusals import Refusals
 from msh.replying import reply_message
+from msh.resulting import result_told
 from msh.security import Security, Verified
 from msh.store import (
     Conflict,
+    Forgotten,
     InHand,
     New,
     Remembered,
@@ -49,16 +58,19 @@ _log = logging.getLogger("msh.receiver")
 COME_BACK = timedelta(seconds=5)
 #: How often a repeat looks whether another process has answered the first copy.
 LOOK_AGAIN = timedelta(milliseconds=100)
-#: Refusals of strangers are counted; one line per reason and this time goes to the log.
-STRANGER_LOG = timedelta(seconds=10)
-
-# Where in the bytes the fault was, as `msh.xml` tells it.
-_PLACE = re.compile(r" \(line [0-9]+, column [0-9]+\)|(?<=byte) [0-9]+")
-
 #: How many refusals a second one address is given before it is authenticated, and at once.
 STRANGER_RATE, STRANGER_BURST = 10, 50
 
 Late = Callable[[Parsed], Awaitable[bool]]
+
+
+class _Read(NamedTuple):
+    """A message that may be believed, as it was claimed, and the bytes to store of it."""
+
+    agreement: Agreement
+    verified: Verified
+    claimed: Message
+    wire: bytes
 
 
 class Receiver:
@@ -75,6 +87,7 @@ class Receiver:
         draft: Drafting,
         late: Late,
         queued: Callable[[str], None],
+        awaited: Awaited | None = None,
     ) -> None:
         self._agreements = agreements
         self._profiles = {a.profile.namespace: a.profile for a in agreements}
@@ -82,10 +95,12 @@ class Receiver:
         self._security = security
         self._clock = clock
         self._late = late
+        self._awaited = awaited or Awaited(store, clock)
         self._dispatcher = Dispatcher(agreements, store, clock, handlers, draft, queued, security)
+        self._refusals = Refusals(clock)
         #: Refusals given before authentication, by reason: counted, never stored.
-        self.refused: Counter[str] = Counter()
-        self._logged: dict[str, datetime] = {}
+        self.refused = self._refusals.counted
+        self._admission = Admission(clock)
         self._strangers = RateLimit(STRANGER_RATE, STRANGER_BURST)
         sources = [agreement.source for agreement in agreements]
         #: Where messages may come from at all; nothing to ask if one party may come from anywhere.
@@ -98,48 +113,66 @@ class Receiver:
     ) -> transport.Acceptance:
         """The way of a message in: from bytes to the reply, or to why there is none now."""
         now = self._clock.now()
-        if self._sources and not anyone_admits(self._sources, peer.address, peer.certificate):
-            self._count("from an address or with a certificate of nobody's")
+        if not self.admits(peer):
             return transport.Forbidden()
+        large = len(wire) > LARGE
+        if large and not await self._admission.enter():
+            return transport.NotNow(COME_BACK)
+        try:
+            read = await self._read(wire, peer)
+        finally:
+            if large:
+                self._admission.leave()
+        if not isinstance(read, _Read):
+            return read
+        try:
+            return await self._decide(read, peer, now, stored)
+        except CannotProtect as error:
+            _log.error("cannot protect a reply to %s: %s", read.agreement.peer, error)
+            return transport.NotNow(COME_BACK)
+        except StoreError as error:
+            _log.error("cannot store a message of %s: %s", read.agreement.peer, error)
+            return transport.NotNow(COME_BACK)
+
+    async def _read(self, wire: bytes, peer: transport.Peer) -> _Read | transport.Acceptance:
+        """A message that may be believed; or what becomes of another, or of a reply.
+
+        Its tree goes when this returns: it is many times as large as the bytes.
+        """
         try:
             parsed = parse(wire, self._profiles)
         except MalformedMessage as error:
             return self._unreadable(peer, error.reason)
-        agreement = self._agreement_of(parsed)
+        claimed, profile = parsed.message, parsed.profile
+        agreement = self._agreement_of(claimed, profile)
         if agreement is None:
-            return self._stranger(peer, parsed, Check.RIGHT, "no agreement with these parties")
+            reason = "no agreement with these parties"
+            return self._stranger(peer, claimed, profile, Check.RIGHT, reason)
         if not admits(agreement.source, peer.address, peer.certificate):
             reason = "not from where this party's messages come from"
-            return self._stranger(peer, parsed, Check.RIGHT, reason)
-        if parsed.profile.catalog.is_reply(parsed.message.service):
-            return await self._take_late(parsed)
+            return self._stranger(peer, claimed, profile, Check.RIGHT, reason)
+        if profile.catalog.is_reply(claimed.service):
+            return await self._take_late(parsed, peer)
         try:
             verified = await self._security(agreement).verify(parsed)
-            return await self._decide(agreement, verified, parsed, peer, now, stored)
         except NoKey as error:
-            return self._stranger(peer, parsed, Check.KEY, error.reason)
+            return self._stranger(peer, claimed, profile, Check.KEY, error.reason)
         except NotAuthentic as error:
-            return self._stranger(peer, parsed, Check.MAC, error.reason)
-        except CannotProtect as error:
-            _log.error("cannot protect a reply to %s: %s", agreement.peer, error)
-            return transport.NotNow(COME_BACK)
+            shown = error.certificate
+            return self._stranger(peer, claimed, profile, Check.MAC, error.reason, shown)
         except StoreError as error:
-            _log.error("cannot store a message of %s: %s", agreement.peer, error)
+            _log.error("cannot read the working keys of %s: %s", agreement.peer, error)
             return transport.NotNow(COME_BACK)
+        return _Read(agreement, verified, claimed, believed(parsed, verified.message))
 
     async def _decide(
-        self,
-        agreement: Agreement,
-        verified: Verified,
-        parsed: Parsed,
-        peer: transport.Peer,
-        now: datetime,
-        stored: Callable[[], None],
+        self, read: _Read, peer: transport.Peer, now: datetime, stored: Callable[[], None]
     ) -> transport.Acceptance:
         """Remember, then judge: the repeat check comes before all that may change with time."""
-        message, wire = verified.message, believed(parsed, verified.message)
+        agreement, verified, wire = read.agreement, read.verified, read.wire
+        message = verified.message
         desk = self._dispatcher.desk(agreement.peer)
-        refusal = judge(Judged(message, agreement, now))
+        judged, refusal = await self._awaited.judge(message, agreement, now)
         # A retired key only recognises repeats: nothing new is taken under it.
         takes = not verified.retired
         handles = takes and refusal is None and not self._dispatcher.stopping
@@ -155,6 +188,9 @@ class Receiver:
                 agreement.handling.lease,
                 admit=starts or waits or (takes and refusal is not None),
                 begin=starts,
+                references=references_of(judged) if refusal is None else None,
+                result=result_told(judged) if refusal is None else None,
+                repeat=judged.repeat,
             )
         except BaseException:
             arrival = Unknown()
@@ -163,22 +199,24 @@ class Receiver:
             # From here on it is counted among those that wait in `place`.
             if waits:
                 desk.cancel()
-            runs = isinstance(arrival, New) and not arrival.suspended
+            runs = isinstance(arrival, New) and not (arrival.suspended or arrival.reused)
             if starts and not runs:
                 desk.leave()
         if isinstance(arrival, New):
             stored()
             if arrival.suspended and (refusal is None or refusal.check in AFTER_SUSPENSION):
                 refusal = Refusal(Check.SUSPENDED, "suspended")
-            self._dispatcher.begin(
-                desk, message, Work(arrival.claim, wire, now), refusal, placed=starts and runs
-            )
+            elif arrival.reused:
+                refusal = reused_references(agreement)
+            work = Work(arrival.claim, wire, now, repeat=judged.repeat)
+            self._dispatcher.begin(desk, message, work, refusal, placed=starts and runs)
             reception = arrival.claim.reception
         elif isinstance(arrival, InHand):
             stored()
             reception = arrival.reception
         elif isinstance(arrival, Unknown) and verified.retired:
-            return self._stranger(peer, parsed, Check.KEY, "its key is retired")
+            reason = "its key is retired"
+            return self._stranger(peer, read.claimed, agreement.profile, Check.KEY, reason)
         else:
             return await self._repeated(agreement, message, arrival)
         return await self._await_reply(agreement, message, digest, wire, reception, arrival)
@@ -223,7 +261,7 @@ class Receiver:
         self,
         agreement: Agreement,
         message: Message,
-        arrival: Resend | Conflict | Remembered | Unknown | New,
+        arrival: Resend | Conflict | Remembered | Unknown | Forgotten | New,
     ) -> transport.Acceptance:
         """What a repeat is told, by what is known of the first copy."""
         match arrival:
@@ -234,38 +272,56 @@ class Receiver:
                 text = "the message id belongs to another message"
             case Remembered(status):
                 code, text = status, ""
+            case Forgotten():
+                code = agreement.own_codes[Check.EXPIRED]
+                text = "the timestamp is not after that of messages whose ids were forgotten"
+                self._refusals.count(text, None, message)
             case _:  # not stored, for want of room: the sender's schedule brings it again
                 return self._not_now(agreement)
         plain = reply_message(agreement, message, code, self._clock.now(), text=text)
         protected = await self._security(agreement).protect(plain, agreement.profile)
         return transport.Reply(protected.wire)
 
-    def _agreement_of(self, parsed: Parsed) -> Agreement | None:
-        agreement = self._agreements.get(parsed.message.sender)
-        if agreement is None or parsed.message.receiver != agreement.own:
+    def _agreement_of(self, claimed: Message, profile: Profile) -> Agreement | None:
+        agreement = self._agreements.get(claimed.sender)
+        if agreement is None or claimed.receiver != agreement.own:
             return None
-        return agreement if agreement.profile is parsed.profile else None
+        return agreement if agreement.profile is profile else None
 
     def _not_now(self, agreement: Agreement) -> transport.Acceptance:
         if not agreement.handling.busy_reply:
             return transport.Silence()
         return transport.NotNow(COME_BACK)
 
-    async def _take_late(self, parsed: Parsed) -> transport.Acceptance:
+    async def _take_late(self, parsed: Parsed, peer: transport.Peer) -> transport.Acceptance:
         """A reply that comes as a message of its own."""
         try:
             if not await self._late(parsed):
-                self._count("a reply to no message of ours")
+                self._refusals.count("a reply to no message of ours", peer, parsed.message)
         except StoreError:
             return transport.NotNow(COME_BACK)
         except MshError as error:
-            self._count(f"a reply that is not authentic: {type(error).__name__}")
+            reason = f"a reply that is not authentic: {type(error).__name__}"
+            self._refusals.count(reason, peer, parsed.message)
         return transport.Taken()
 
     # strangers: counted, never stored
 
-    def _unreadable(self, peer: transport.Peer, reason: str) -> transport.Acceptance:
-        self._count(reason)
+    def expects(self, address: str) -> bool:
+        """See `msh.transport.base.Gate.expects`."""
+        return not self._sources or anyone_expects(self._sources, address)
+
+    def admits(self, peer: transport.Peer) -> bool:
+        """See `msh.transport.base.Gate.admits`."""
+        if not self._sources or anyone_admits(self._sources, peer.address, peer.certificate):
+            return True
+        self._refusals.count("from an address or with a certificate of nobody's", peer)
+        return False
+
+    def _unreadable(
+        self, peer: transport.Peer, reason: str, claimed: Message | None = None
+    ) -> transport.Acceptance:
+        self._refusals.count(reason, peer, claimed)
         if not self._strangers.allows(neighbourhood(peer.address), self._clock.monotonic()):
             return transport.Silence()
         agreement = next(iter(self._agreements), None)
@@ -276,29 +332,26 @@ class Receiver:
         )
 
     def _stranger(
-        self, peer: transport.Peer, parsed: Parsed, check: Check, reason: str
+        self,
+        peer: transport.Peer,
+        claimed: Message,
+        profile: Profile,
+        check: Check,
+        reason: str,
+        certificate: bytes = b"",
     ) -> transport.Acceptance:
         """Whoever is not authentic: the refusal leaves no row, and is never protected, so that
         nobody can obtain one that another would believe.
         """
-        known = self._agreement_of(parsed) or next(iter(self._agreements), None)
-        if known is None or parsed.profile is not known.profile:
-            return self._unreadable(peer, reason)
-        self._count(reason)
+        known = self._agreement_of(claimed, profile) or next(iter(self._agreements), None)
+        if known is None or profile is not known.profile:
+            return self._unreadable(peer, reason, claimed)
+        self._refusals.count(reason, peer, claimed, certificate)
         if not self._strangers.allows(neighbourhood(peer.address), self._clock.monotonic()):
             return transport.Silence()
         code = known.own_codes[check]
-        reply = reply_message(known, parsed.message, code, self._clock.now(), text=reason)
-        return transport.Reply(serialise(reply, parsed.profile))
-
-    def _count(self, reason: str) -> None:
-        reason = _PLACE.sub("", reason)  # else whoever moves the fault fills memory and log
-        self.refused[reason] += 1
-        now = self._clock.now()
-        last = self._logged.get(reason)
-        if last is None or now - last >= STRANGER_LOG:
-            self._logged[reason] = now
-            _log.warning("refused unread: %s (%d so far)", reason, self.refused[reason])
+        reply = reply_message(known, claimed, code, self._clock.now(), text=reason)
+        return transport.Reply(serialise(reply, profile))
 
     async def _form(self, agreement: Agreement, reply: StoredReply) -> bytes:
         """The bytes that leave: the first protected form, made once and kept."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
 from msh.desk import HandlerFunction
+from msh.envelope import Parsed
+from msh.errors import ConfigurationError, NoKey, UsageError
+from msh.message import Message
 from msh.protection import Mac, Plain, Signature
 from msh.security import Security, Unprotected
 from msh.store import Store
+from msh.transport.tls import Tls
 
 if TYPE_CHECKING:  # only a protected agreement loads cryptography
     from msh.keys import WorkingKeys
+    from msh.security.apart import Apart
+    from msh.security.certificates import ExpiryWatch
     from msh.security.signature import Signed
 
 
@@ -26,13 +32,34 @@ LOOK_EVERY = timedelta(hours=1)
 class Securities:
     """One `msh.security.base.Security` per agreement."""
 
-    def __init__(self, agreements: Agreements, store: Store, clock: Clock) -> None:
-        """Raises `KeyUnusable` for a key or certificate that cannot be used."""
+    def __init__(
+        self, agreements: Agreements, store: Store, clock: Clock, tls: Tls | None = None
+    ) -> None:
+        """Raises `ConfigurationError` for keys and certificates that cannot be used, with every
+        one of them, or that two agreements share.
+        """
         self.keys: WorkingKeys | None = None
         self.closed = False
         self._clock = clock
         self._looking: asyncio.Task[None] | None = None
         self._signed: list[Signed] = []
+        self._of_tls: ExpiryWatch | None = None
+        if tls is not None and tls.certificate is not None:
+            from msh.security.certificates import ExpiryWatch
+
+            self._of_tls = ExpiryWatch(tls.certificate, f"{agreements.own} (TLS)")
+        self._apart: Apart | None = None
+        if any(agreement.protected for agreement in agreements):
+            from msh.security.apart import Apart, shared
+            from msh.security.soundness import unsound
+
+            protections = {a.peer: a.protection for a in agreements}
+            if wrong := unsound(protections):
+                raise ConfigurationError("keys and certificates", wrong)
+            found = shared(protections, clock.now)
+            if found:
+                raise ConfigurationError("agreements", [str(problem) for problem in found])
+            self._apart = Apart(clock.now)
         if any(isinstance(agreement.protection, Mac) for agreement in agreements):
             from msh.keys import WorkingKeys
 
@@ -46,7 +73,13 @@ class Securities:
             case Signature() as signature:
                 from msh.security.signature import open_signed
 
-                signed = open_signed(signature, clock.now, own=agreement.own, peer=agreement.peer)
+                signed = open_signed(
+                    signature,
+                    clock.now,
+                    own=agreement.own,
+                    peer=agreement.peer,
+                    apart=self._apart,
+                )
                 self._signed.append(signed)
                 return signed
             case Mac():
@@ -56,6 +89,27 @@ class Securities:
     def of(self, agreement: Agreement) -> Security:
         """The protection of ``agreement``."""
         return self._by_peer[agreement.peer]
+
+    def require_keys(self) -> WorkingKeys:
+        """The working keys. Raises `UsageError` where no agreement has any."""
+        if self.keys is None:
+            raise UsageError("no agreement is protected by MACs, so there are no working keys")
+        return self.keys
+
+    async def examine(self, agreement: Agreement, parsed: Parsed) -> Message:
+        """What `Security.verify` believes of a message, for looking at it: nothing is noted.
+
+        Raises `NotAuthentic`, or `NoKey` also for a new message under a retired key.
+        """
+        if isinstance(agreement.protection, Mac):
+            assert self.keys is not None
+            verified = await self.keys.security(agreement.peer).examine(parsed)
+        else:
+            verified = await self.of(agreement).verify(parsed)
+        message = verified.message
+        if verified.retired and not agreement.profile.catalog.is_reply(message.service):
+            raise NoKey("its key is retired")
+        return message
 
     @property
     def busy(self) -> bool:
@@ -73,14 +127,22 @@ class Securities:
 
     def start(self) -> None:
         """Warn of certificates that end soon, also while no message comes."""
-        if self._signed:
-            self._looking = asyncio.create_task(self._look(), name="msh-certificates")
+        if self._signed or self._of_tls:
+            self._look()
+            self._looking = asyncio.create_task(self._keep_looking(), name="msh-certificates")
 
-    async def _look(self) -> None:
+    def _look(self) -> datetime:
+        """Warn of what is to be seen to now; returns when to look again."""
+        now = self._clock.now()
+        ends = [self._of_tls.look(now)] if self._of_tls else []
+        ends += [one.not_after for signed in self._signed for one in signed.look(at_once=True)]
+        # The end of a certificate is told as it comes, and not within the hour.
+        nearest = min((end for end in ends if end >= now), default=now + LOOK_EVERY)
+        return min(now + LOOK_EVERY, nearest + timedelta(seconds=1))
+
+    async def _keep_looking(self) -> None:
         while True:
-            for signed in self._signed:
-                signed.look()
-            await self._clock.sleep_until(self._clock.now() + LOOK_EVERY)
+            await self._clock.sleep_until(self._look())
 
     def changed(self) -> None:
         """Another process changed the store."""

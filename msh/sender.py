@@ -5,39 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
 from msh.agreement import Agreement, Agreements
 from msh.clock import Clock
-from msh.courier import STORE_PAUSE, Courier, message_of
-from msh.envelope import Parsed, believed, normal_body, parse, serialise
+from msh.courier import STORE_PAUSE, Courier
+from msh.drafting import Drafting
+from msh.envelope import Parsed, believed, parse
 from msh.errors import (
     InDoubt,
-    InvalidBody,
-    MessageTooLarge,
     NotAgreed,
+    NotExecuted,
+    NotOpen,
     Resolved,
     StoreClosed,
     StoreError,
     Undelivered,
     UnknownMessage,
-    UsageError,
 )
-from msh.ids import new_message_id
-from msh.message import Message, Outgoing, is_identifier
+from msh.message import Message, Outgoing
+from msh.outcomes import Outcomes
 from msh.protocol import delivery as deliveries
-from msh.protocol.checks import require_content, unbound
 from msh.protocol.delivery import State
-from msh.protocol.digest import content_digest
 from msh.protocol.journal import Entry, Step
 from msh.receipt import Receipt, Settlement
+from msh.replying import unanswered
 from msh.security import Security
 from msh.store import Delivery, Draft, Store
 from msh.transport.base import Transport
 
-#: More bytes than any envelope around a body takes.
-ENVELOPE = 8192
+# A delivery also ends by a result, by what an inquiry has found out, or by an operator's word.
+_ENDED_BY_OTHERS = frozenset({Step.RESOLVED, Step.NOT_EXECUTED, Step.SETTLED})
 
 
 class Sender:
@@ -57,6 +56,8 @@ class Sender:
         self._security = security
         self._clock = clock
         self._courier = Courier(agreements, store, transports, security, clock, self._settle)
+        self.drafting = Drafting(agreements, security, clock)
+        self.outcomes = Outcomes(agreements, store)
         self._looking: set[asyncio.Task[None]] = set()
         self._settlements: WeakValueDictionary[str, Settlement] = WeakValueDictionary()
 
@@ -71,69 +72,46 @@ class Sender:
         key: str | None = None,
         message_id: str | None = None,
         ref_to: str | None = None,
+        when_open: bool = False,
     ) -> Receipt:
         """Queue a message; it is on disk when this returns.
 
         ``body`` is one XML element, or None for a message that is meant to have none. ``key`` is
         the caller's own name for the request (1 to 200 characters): the same key and content give
-        the same message again, also from another process. Raises `UsageError` (`NotAgreed`,
-        `InvalidBody`, `MessageTooLarge`, `KeyReused`) or `StoreError`; then nothing was queued.
+        the same message again, also from another process. Outside the hours of its service it is
+        refused, or, ``when_open``, waits until they begin. Raises `UsageError` (`NotAgreed`,
+        `InvalidBody`, `MessageTooLarge`, `NotOpen`, `KeyReused`) or `StoreError`; then nothing
+        was queued.
         """
         outgoing = Outgoing(service, body, to or "", key, message_id, ref_to)
-        draft = self.draft(outgoing)
+        return await self.queue(self.draft(outgoing), when_open=when_open)
+
+    async def queue(self, draft: Draft, *, when_open: bool = True) -> Receipt:
+        """Queue what was checked. Raises `NotOpen`, `KeyReused` or `StoreError`."""
         # In place before anybody can work on the message, so that its end cannot be missed.
         settlement = self._settlement(draft.message_id)
         agreement, now = self._agreements[draft.receiver], self._clock.now()
-        delivery, created = await self._courier.enqueue(agreement, draft, now)
+        if draft.due is None or when_open:
+            delivery, created = await self._courier.enqueue(agreement, draft, now)
+        else:
+            delivery, created = await self._queued_in_time(draft, draft.due, now)
         if not created:
             settlement = self._settlement(delivery.message_id)
             settlement.look_first = True
         return Receipt(delivery, settlement, self, created=created)
 
+    async def _queued_in_time(
+        self, draft: Draft, opens: datetime, now: datetime
+    ) -> tuple[Delivery, bool]:
+        """A caller may repeat itself at any hour: what was queued before is told, not refused."""
+        try:
+            return await self._store.enqueue(draft, now, admit=False)
+        except UnknownMessage:
+            raise NotOpen(draft.service, opens) from None
+
     def draft(self, outgoing: Outgoing) -> Draft:
         """Check what is to be sent; raises before anything is stored."""
-        _require_texts(outgoing)
-        agreement = self._agreements.to_send(outgoing.service, outgoing.to or None)
-        if agreement.endpoint is None:
-            raise NotAgreed(
-                f"the agreement with {agreement.peer} has no endpoint; set "
-                f"agreements.{agreement.peer}.endpoint"
-            )
-        if outgoing.key is not None and not 1 <= len(outgoing.key) <= 200:
-            raise UsageError("a key must be 1 to 200 characters")
-        now = self._clock.now()
-        body = b""
-        if outgoing.body is not None:
-            body = normal_body(outgoing.body, agreement.profile.shape)
-            if not body:
-                raise InvalidBody(
-                    "the body is empty, as of an export that failed; give one XML element, or None "
-                    "for a message that is meant to have no body"
-                )
-        require_content(agreement, outgoing.service, body, now)
-        message_id = outgoing.message_id or new_message_id(agreement.own, now)
-        for name, text in (("message_id", message_id), ("ref_to", outgoing.ref_to)):
-            if text is not None and not is_identifier(text):
-                raise UsageError(f"{name} {text!r}: must be 1 to 128 visible ASCII characters")
-        size = len(body) + self._security(agreement).overhead
-        if size + ENVELOPE > agreement.max_bytes:  # near enough to the limit to be counted exactly
-            message = message_of(agreement, outgoing, message_id, body, now)
-            size += len(serialise(message, agreement.profile)) - len(body)
-        if size > agreement.max_bytes:
-            raise MessageTooLarge(
-                f"{outgoing.service} to {agreement.peer} would be {size:,} bytes, over the limit of"
-                f" {agreement.max_bytes:,}; split it into several requests (TDCC PSP 9.7.5)"
-            )
-        return Draft(
-            message_id=message_id,
-            service=outgoing.service,
-            sender=agreement.own,
-            receiver=agreement.peer,
-            body=body,
-            digest=content_digest(outgoing.service, agreement.peer, outgoing.ref_to, body),
-            key=outgoing.key,
-            ref_to=outgoing.ref_to,
-        )
+        return self.drafting.draft(outgoing)
 
     async def compose(self, outgoing: Outgoing) -> bytes:
         """The exact bytes that would leave now; nothing is stored or sent."""
@@ -147,20 +125,22 @@ class Sender:
         """
         for delivery in await self._store.deliveries(message_id=message_id):
             if delivery.sender == self._agreements.own:
-                return self._receipt(delivery)
+                return self.receipt_of(delivery)
         raise UnknownMessage(f"{message_id}: no message of that id was sent from this store")
 
     async def resend(self, message_id: str) -> Receipt:
         """Begin a new series of attempts with the same bytes, for a message without an answer.
 
-        The other side recognises it by its id, so it cannot take effect twice there. Raises
-        `UnknownMessage`, or `UsageError` for one that is answered, or under way.
+        (Where surely no copy has arrived, the bytes are new, and the id the same.) The other side
+        recognises it by its id, so it cannot take effect twice there. Raises `UnknownMessage`, or
+        `UsageError` for one that is answered, or under way.
         """
         delivery = await self._store.resend(self._agreements.own, message_id, self._clock.now())
         self.wake(delivery.receiver)
-        return self._receipt(delivery)
+        return self.receipt_of(delivery)
 
-    def _receipt(self, delivery: Delivery) -> Receipt:
+    def receipt_of(self, delivery: Delivery) -> Receipt:
+        """The receipt of a delivery that is stored already."""
         settlement = self._settlement(delivery.message_id)
         settlement.look_first = True
         return Receipt(delivery, settlement, self, created=False)
@@ -192,6 +172,7 @@ class Sender:
             looking.cancel()
         for settlement in list(self._settlements.values()):
             settlement.close()
+        self.outcomes.close()
 
     async def deliver_only(self, receipt: Receipt) -> Delivery:
         """Deliver this one message, whatever else is queued, and wait for its end.
@@ -211,6 +192,20 @@ class Sender:
         """There may be work for ``peer``."""
         self._courier.wake(peer)
 
+    async def exchange_again(self, agreement: Agreement, delivery: Delivery, wire: bytes) -> None:
+        """Send ``wire``, the stored form of an ended delivery, once more; record the reply.
+
+        What was recorded before stands. Raises `TransportError` or `StoreError`.
+        """
+        ends = self._clock.now() + agreement.outbound.timeout
+        reply, answer, _ = await self._courier.exchange(agreement, delivery, wire, ends)
+        now = self._clock.now()
+        recorded = await self._store.record_reply(
+            agreement.own, reply, answer, agreement.peer_codes, now, late=True
+        )
+        if recorded is not None:
+            self._settle(recorded, None)
+
     # what becomes of it
 
     async def late(self, parsed: Parsed) -> bool:
@@ -221,14 +216,13 @@ class Sender:
         agreement = self._agreements.get(parsed.message.sender)
         if agreement is None:
             return False
-        security = self._security(agreement)
-        reply = (await security.verify(parsed)).message
-        now = self._clock.now()
+        verified = await self._security(agreement).verify(parsed)
+        reply, now = verified.message, self._clock.now()
         for delivery in await self._store.deliveries(message_id=reply.ref_to or ""):
             if delivery.sender != agreement.own:
                 continue
-            digest = await self._digest_of(delivery) if security.active else None
-            reason = unbound(delivery, reply, agreement, digest)
+            form = await self._form_of(delivery) if agreement.protected else None
+            reason = unanswered(agreement, delivery, verified, form)
             if reason is not None:
                 await self._store.ignore_reply(agreement.own, delivery.message_id, now, reason)
                 return False
@@ -245,10 +239,9 @@ class Sender:
             return recorded is not None
         return False
 
-    async def _digest_of(self, delivery: Delivery) -> bytes:
+    async def _form_of(self, delivery: Delivery) -> Parsed | None:
         stored = await self._store.request_wire(delivery.id)
-        # Nothing was sent yet, or the content is gone since it ended: no reply can be bound to it.
-        return self._courier.digest_of(stored[1]) if stored and stored[1] else b""
+        return parse(stored[1], self._profiles) if stored and stored[1] else None
 
     def within(self, seconds: float) -> AbstractAsyncContextManager[object]:
         """A block that ends with `TimeoutError` after so many seconds."""
@@ -277,6 +270,8 @@ class Sender:
                 f"a resend was refused with {status}; the first copy may have taken effect",
                 status,
             )
+        if state is State.NOT_EXECUTED:
+            raise NotExecuted(name, f"not executed, as {delivery.resolved_by} says", status)
         if state is State.IN_DOUBT:
             raise InDoubt(name, "no answer to any attempt; it may have taken effect")
         with _stopped(name):
@@ -297,13 +292,15 @@ class Sender:
 
         (Every other end is told by whoever recorded it.)
         """
+        self.outcomes.noticed(entries)
         for entry in entries:
-            if entry.step is Step.RESOLVED and entry.message_id in self._settlements:
+            if entry.step in _ENDED_BY_OTHERS and entry.message_id in self._settlements:
                 self._refresh([entry.message_id])
 
     def changed(self) -> None:
         """Another process changed the store: look for work, and at what is waited for."""
         self._courier.wake_all()
+        self.outcomes.changed()
         waiting = [name for name, one in self._settlements.items() if one.delivery is None]
         if waiting:
             self._refresh(waiting)
@@ -327,16 +324,6 @@ class Sender:
                     and delivery.state not in deliveries.OPEN
                 ):
                     self._settle(delivery)
-
-
-def _require_texts(outgoing: Outgoing) -> None:
-    for name, text in (
-        ("key", outgoing.key),
-        ("message_id", outgoing.message_id),
-        ("ref_to", outgoing.ref_to),
-    ):
-        if text is not None and not isinstance(text, str):
-            raise UsageError(f"{name} must be a text, not {type(text).__name__}")
 
 
 @contextmanager

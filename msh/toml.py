@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import date, time, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar, overload
 
 Choice = TypeVar("Choice", bound=StrEnum)
+_LARGEST_SHOWN = 10**15
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -102,15 +103,56 @@ class Place:
             self.problem(key, f"{value!r}: must be 1 to {longest} visible ASCII characters")
         return value
 
-    def texts(self, key: str) -> list[str]:
+    def texts(self, key: str, *, example: str = "PS810FTRQ") -> list[str]:
         """A list of strings; empty if it is not given."""
         value = self._take(key)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.problem(key, 'must be a list of texts, such as ["PS810FTRQ"]')
+            self.problem(key, f'must be a list of texts, such as ["{example}"]')
             return []
         return value
+
+    def day(self, key: str) -> date | None:
+        """A day, as a date of TOML or as a text; required."""
+        value = self._take(key)
+        if value is None:
+            self._wanted(key, "a date such as 2026-12-25")
+            return None
+        return self._day(key, value)
+
+    def days(self, key: str) -> frozenset[date]:
+        """A list of days; empty if it is not given."""
+        value = self._take(key)
+        if value is not None and not isinstance(value, list):
+            self.problem(key, "must be a list of dates, such as [2026-12-25]")
+            return frozenset()
+        found = [self._day(key, item) for item in value or ()]
+        return frozenset(day for day in found if day)
+
+    def _day(self, key: str, value: Any) -> date | None:
+        if type(value) is date:
+            return value
+        try:
+            return date.fromisoformat(value)
+        except (TypeError, ValueError):
+            self.problem(key, f"{_shown(value)} is no date such as 2026-12-25")
+            return None
+
+    def time_of_day(self, key: str, default: time | None = None) -> time | None:
+        """A time of day, as one of TOML or as a text; ``default`` if it is not given."""
+        value = self._take(key)
+        if value is None or isinstance(value, time):
+            return default if value is None else value
+        try:
+            return time.fromisoformat(value)
+        except (TypeError, ValueError):
+            self.problem(key, f"{_shown(value)} is no time of day such as 19:45")
+            return default
+
+    def is_empty(self, key: str) -> bool:
+        """Whether an empty list is given, which is not the same as nothing."""
+        return self._content.get(key) == []
 
     @overload
     def choice(self, key: str, choices: type[Choice]) -> Choice | None: ...
@@ -187,5 +229,9 @@ class Place:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
+        return "a number"  # which may be a key, written in the wrong place
+    if value and isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a table"
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

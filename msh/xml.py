@@ -71,7 +71,7 @@ def parse(xml: bytes, shape: Shape = STANDARD_SHAPE) -> Element:
     """
     _require_utf8(xml)
     try:
-        root = _tree(xml) if _familiar(xml) else _apart(lambda: _tree(xml))
+        root = _tree(xml) if _familiar(xml) else apart(lambda: _tree(xml))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MalformedMessage(f"XML is not well-formed ({_place(error)})") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -90,7 +90,7 @@ def canonical(element: Element, inclusive: Sequence[str] = ()) -> bytes:
             return etree.tostring(element, method="c14n", exclusive=True)
         if _read_prefixes(inclusive):
             return _with_prefixes(element, inclusive)
-        return _apart(lambda: _canonical_apart(element, inclusive))
+        return apart(lambda: _canonical_apart(element, inclusive))
     except etree.C14NError:
         raise MalformedMessage("a namespace name is relative") from None
 
@@ -143,8 +143,8 @@ def _tree(xml: bytes) -> Element:
     return etree.fromstring(xml, parser)
 
 
-def _apart(work: Callable[[], Result]) -> Result:
-    """What ``work`` gives in a thread of its own."""
+def apart(work: Callable[[], Result]) -> Result:
+    """What ``work`` gives in a thread of its own, which takes the names that it reads with it."""
     found: Future[Result] = Future()
 
     def run() -> None:

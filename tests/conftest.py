@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.security.masking import Masking
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch the whole session."""
+    """Watch the whole session; keys that tests write are for their owner alone, as all must be."""
+    os.umask(0o077)
     config.pluginmanager.register(Masking(), "msh-masking")

@@ -44,16 +44,24 @@ retry_after = 0.5
 patience = 1.5
 """
 
+# Small, so that a batch of salaries has to be split.
+LARGEST = "max_bytes = 49152\n"
+
 BUSINESS = (
     """store = "sqlite:///biz.db"
+handlers = "{handlers}/business_handlers.py"
 [party]
 id = "BIZ"
 role = "business"
+[listen]
+url = "http://127.0.0.1:{biz_port}/sms"
 [agreements.PSP]
 role = "psp"
 endpoint = "{psp}"
 sends = ["PS810FTRQ"]
+accepts = ["PS811FTRRQ"]
 """
+    + LARGEST
     + SIGNATURE.format(own="BIZ", peer="PSP")
     + OUTBOUND.format(peer="PSP")
 )
@@ -67,14 +75,19 @@ role = "psp"
 url = "http://127.0.0.1:{psp_port}/sms"
 [agreements.BIZ]
 role = "business"
+endpoint = "http://127.0.0.1:{biz_port}/sms"
+sends = ["PS811FTRRQ"]
 accepts = ["PS810FTRQ"]
 """
+    + LARGEST
     + SIGNATURE.format(own="PSP", peer="BIZ")
     + INBOUND.format(peer="BIZ")
+    + OUTBOUND.format(peer="BIZ")
     + """[agreements.BANK]
 role = "bank"
 endpoint = "{bank}"
 sends = ["PS810FTRQ"]
+accepts = ["PS811FTRRQ"]
 """
     + MAC.format(peer="BANK")
     + OUTBOUND.format(peer="BANK")
@@ -89,9 +102,12 @@ role = "bank"
 url = "http://127.0.0.1:0/sms"
 [agreements.PSP]
 role = "psp"
+endpoint = "http://127.0.0.1:{psp_port}/sms"
+sends = ["PS811FTRRQ"]
 accepts = ["PS810FTRQ"]
 """
     + MAC.format(peer="PSP")
+    + OUTBOUND.format(peer="PSP")
     + INBOUND.format(peer="PSP")
 )
 
@@ -151,9 +167,16 @@ class Programs:
             raise SystemExit(f"msh {' '.join(words)} failed; see {self.folder / 'log'}")
         return printed
 
-    def business(self, message_ids: list[str]) -> subprocess.Popen[str]:
-        """The business system."""
-        return self.start(str(HERE / "business.py"), "biz.toml", *message_ids)
+    def business(self, what: str, *message_ids: str) -> subprocess.Popen[str]:
+        """The business system, doing one thing."""
+        return self.start(str(HERE / "business.py"), "biz.toml", what, *message_ids)
+
+    def done(self, program: subprocess.Popen[str]) -> str:
+        """What a program printed that has come to a good end."""
+        printed, _ = program.communicate()
+        if program.returncode != 0:
+            raise SystemExit(f"the business system failed; see {self.folder / 'log'}")
+        return printed.strip()
 
     def kill(self, program: subprocess.Popen[str]) -> None:
         """End it as a crash would."""

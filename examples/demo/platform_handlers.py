@@ -1,6 +1,7 @@
 """The platform's handler in the demonstration: books each payment by ``apply``, and sends it on.
 
-What goes to the bank is queued in the very transaction that books the payment and stores the reply.
+What goes to the bank is queued in the very transaction that books the payment and stores the
+reply; the outcome that the bank tells goes back to the business system in the same way.
 
 Two files in ``DEMO_FOLDER`` let the demonstration see where it is: `handling`, while the message
 that the platform is killed over is handled, and `waiting`, while the one that its sender is
@@ -18,6 +19,7 @@ FOLDER = Path(os.environ["DEMO_FOLDER"])
 
 def register(handler: msh.MessageServiceHandler) -> None:
     handler.on("PS810FTRQ")(transfer)
+    handler.on("PS811FTRRQ")(outcome)
 
 
 def transfer(request: msh.Message) -> msh.Reply:
@@ -33,6 +35,17 @@ def transfer(request: msh.Message) -> msh.Reply:
         "PS810FTRQ", request.body, to="BANK", message_id=f"PSP-{request.message_id}"
     )
     return msh.Reply(msh.Status.PSPPM0000I, apply=book, then=(onward,))
+
+
+def outcome(result: msh.Message) -> msh.Reply:
+    """What the bank tells of a payment is told to the business system, under the id it knows."""
+    if result.ref_to is None:
+        raise msh.Refuse(msh.Status.PSPPM0001S, "it names no payment")
+    original = result.ref_to.removeprefix("PSP-")
+    onward = msh.Outgoing(
+        "PS811FTRRQ", result.body, to="BIZ", ref_to=original, key=f"outcome-{original}"
+    )
+    return msh.Reply(msh.Status.PSPPM0000I, then=(onward,))
 
 
 def pause(request: msh.Message, message_id: str, mark: Path, seconds: float) -> None:

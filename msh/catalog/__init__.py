@@ -2,6 +2,7 @@
 
 from msh.catalog.constants import Service, Status
 from msh.catalog.location import STANDARD, schemas_folder
+from msh.catalog.soundness import KEY_CHANGE
 from msh.catalog.status import Meaning, StatusCode
 from msh.catalog.tables import (
     TABLES,
@@ -16,6 +17,7 @@ from msh.catalog.tables import (
 )
 
 __all__ = [
+    "KEY_CHANGE",
     "STANDARD",
     "TABLES",
     "BusinessTypeRow",

@@ -20,6 +20,7 @@ from msh.security.pem import (
     read_authorities,
     read_certificates,
     read_credentials,
+    unlooked,
 )
 
 
@@ -45,8 +46,8 @@ class Known:
         return "not yet valid" if now < self.not_before else "valid"
 
     def days_left(self, now: datetime) -> int:
-        """Whole days until its end; negative after it."""
-        return (self.not_after - now) // timedelta(days=1)
+        """Whole days until its end; 0 from then on."""
+        return max(0, (self.not_after - now) // timedelta(days=1))
 
 
 def look(configuration: Configuration, now: datetime) -> tuple[list[Known], list[str]]:
@@ -57,27 +58,28 @@ def look(configuration: Configuration, now: datetime) -> tuple[list[Known], list
     def tell(problem: KeyUnusable) -> None:
         problems.append(str(problem))
 
+    strict = configuration.production
     for folder in own_folders(configuration):
-        credentials = read_credentials(folder, tell)
+        credentials = read_credentials(folder, tell, production=strict)
         using = in_use(credentials, now)
         signing = using[0].certificate.fingerprint if using else ""
         if not using:
             problems.append(
                 f"{folder}: no certificate of ours is valid now, so nothing can be signed; `msh "
-                "certs generate` makes one"
+                f"certs generate` makes one{unlooked(folder)}"
             )
         ours = [credential.certificate for credential in credentials]
         found += _known(configuration.own, "signing", folder, ours, signing)
     for peer, signature in _signatures(configuration):
-        pinned = list(read_certificates(signature.peer, tell).values())
+        pinned = list(read_certificates(signature.peer, tell, production=strict).values())
         found += _known(peer, "pinned", signature.peer, pinned)
         if signature.anchors is not None:
-            anchors = read_authorities(signature.anchors, tell)
+            anchors = read_authorities(signature.anchors, tell, production=strict)
             found += _known(peer, "anchor", signature.anchors, anchors)
         elif not any(one.untimely(now) is None for one in pinned):
             problems.append(
                 f"{signature.peer}: no certificate of {peer} is valid now, so nothing of it can be "
-                f"believed; `msh certs import {peer} FILE` takes one"
+                f"believed; `msh certs import {peer} FILE` takes one{unlooked(signature.peer)}"
             )
     found += _of_tls(configuration)
     return sorted(found, key=lambda one: one.not_after), list(dict.fromkeys(problems))

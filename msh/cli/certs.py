@@ -13,11 +13,13 @@ from msh.cli.context import ConfigOption, JsonOption, agreement_with, configurat
 from msh.cli.output import complain, console, iso, local, print_json, print_table, remark
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from msh.agreement import Agreement
     from msh.cli.certificates import Known
     from msh.config import Configuration
     from msh.protection import Signature
-    from msh.security.pem import Certificate
+    from msh.security.pem import Certificate, Credential
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,12 +43,13 @@ def list_certificates(
     from msh.cli.certificates import look
 
     now = datetime.now(UTC)
-    certificates, problems = look(configuration_of(ctx, config), now)
+    certificates, problems = look(configuration_of(ctx, config, mending=True), now)
     if as_json:
         print_json([_row(one, now) for one in certificates])
     elif certificates:
-        columns = ("owner", "use", "state", "days left", "from", "until", "subject", "file")
-        print_table(columns, [_cells(one, now) for one in certificates], fixed=6)
+        columns = ("owner", "use", "state", "days left", "from", "until", "SHA-256", "subject")
+        rows = [(*_cells(one, now), one.file.name) for one in certificates]
+        print_table((*columns, "file"), rows, fixed=7)
     else:
         remark(
             "no certificates: no agreement is protected by signatures, or their folders are empty"
@@ -92,7 +95,7 @@ def import_certificate(
     from msh.cli.files import write_new
     from msh.errors import UsageError
 
-    configuration = configuration_of(ctx, config)
+    configuration = configuration_of(ctx, config, mending=True)
     protection = _signature(agreement_with(configuration, party))
     now = datetime.now(UTC)
     certificate = _presented(file)
@@ -100,6 +103,7 @@ def import_certificate(
         raise UsageError(f"{file}: the certificate has ended on {local(certificate.not_after)}")
     if _is_ours(configuration, certificate):
         raise UsageError(f"{file}: the certificate is one of ours; {party}'s is wanted")
+    _require_apart(configuration, party, certificate)
     _require_room(protection, party, certificate, now)
     path = protection.peer / f"{certificate.fingerprint[:16]}.pem"
     write_new(path, certificate.x509.public_bytes(Encoding.PEM))
@@ -115,8 +119,8 @@ def import_certificate(
         soft_wrap=True,
     )
     remark(
-        f"Compare its SHA-256 fingerprint with {party} by another way, such as the telephone:\n"
-        f"{_spaced(certificate.fingerprint)}"
+        f"Compare its SHA-256 fingerprint with {party} by another way, such as the telephone; if "
+        f"it differs, remove {path} at once:\n{_spaced(certificate.fingerprint)}"
     )
 
 
@@ -166,10 +170,13 @@ def generate(
     from msh.errors import KeyUnusable, UsageError
     from msh.security.issuing import self_signed
 
-    configuration = configuration_of(ctx, config)
+    configuration = configuration_of(ctx, config, mending=True)
+    if test and configuration.production:
+        raise UsageError("--test: production = true refuses what is for tests")
     folder = _own_folder(configuration, party)
     now = datetime.now(UTC).replace(microsecond=0)
-    begins = _beginning(folder, begins_in, now)
+    present = _counting(folder, now, production=configuration.production)
+    begins = _beginning(folder, len(present), begins_in, now)
     try:
         pem, certificate = self_signed(
             name or configuration.own, begins, begins + timedelta(days=days), ecdsa=ecdsa, test=test
@@ -185,10 +192,18 @@ def generate(
         f"{path}: {certificate.subject.rfc4514_string()}, until "
         f"{local(certificate.not_valid_after_utc)}; it {signs}, without a restart"
     )
+    remark(f"Its SHA-256 fingerprint, which the peers compare:\n{_fingerprint(certificate)}")
     remark(
         "Give the certificate above to the peers before then; they take it by `msh certs import "
         f"{configuration.own} FILE`."
     )
+    if begins <= now and present:
+        remark(
+            "It signs at once: whatever is sent to a peer that has not imported it yet is refused "
+            "there. Another time, let it begin later."
+        )
+    for old in _for_tests(folder) if configuration.production else ():
+        remark(f"Remove {old}, a test certificate: `msh serve` refuses to start with it.")
 
 
 # list
@@ -220,8 +235,8 @@ def _cells(one: Known, now: datetime) -> list[Any]:
         Text(f"{one.days_left(now)}", style=_COLOURS[state]),
         f"{one.not_before.astimezone():%Y-%m-%d}",
         f"{one.not_after.astimezone():%Y-%m-%d}",
+        f"{one.fingerprint[:16]}…",
         one.subject,
-        one.file.name,
     ]
 
 
@@ -263,6 +278,26 @@ def _is_ours(configuration: Configuration, certificate: Certificate) -> bool:
     )
 
 
+def _require_apart(configuration: Configuration, party: str, certificate: Certificate) -> None:
+    """A certificate of another party would let it sign as this one; one for tests, anybody."""
+    from msh.errors import UsageError
+    from msh.protection import Signature
+    from msh.security.pem import made_for_tests, read_certificates
+
+    if configuration.production and made_for_tests(certificate.x509):
+        raise UsageError(
+            f"{certificate.subject} is a test certificate, which production = true refuses"
+        )
+    for agreement in configuration.agreements:
+        if agreement.peer == party or not isinstance(agreement.protection, Signature):
+            continue
+        if certificate.fingerprint in read_certificates(agreement.protection.peer, lambda _: None):
+            raise UsageError(
+                f"the certificate {certificate.subject} is pinned for {agreement.peer} already; "
+                "each party needs one of its own"
+            )
+
+
 def _require_room(
     protection: Signature, party: str, certificate: Certificate, now: datetime
 ) -> None:
@@ -282,6 +317,12 @@ def _require_room(
             f"{party} has {len(counting)} certificates here already, one and its successor; remove "
             f"the one that it no longer signs with: {' or '.join(names)}"
         )
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return _spaced(certificate.fingerprint(SHA256()).hex())
 
 
 def _spaced(fingerprint: str) -> str:
@@ -310,24 +351,35 @@ def _own_folder(configuration: Configuration, party: str | None) -> Path:
     return folders[0]
 
 
-def _beginning(folder: Path, begins_in: int | None, now: datetime) -> datetime:
+def _counting(folder: Path, now: datetime, *, production: bool) -> list[Credential]:
+    """Our certificates that have not ended; in production, without those made for tests."""
+    from msh.security.pem import read_credentials
+
+    found = read_credentials(folder, lambda problem: None, production=production)
+    return [credential for credential in found if credential.certificate.not_after >= now]
+
+
+def _for_tests(folder: Path) -> list[Path]:
+    from msh.cli.certificates import files_by_fingerprint
+    from msh.security.pem import made_for_tests, read_credentials
+
+    files = files_by_fingerprint(folder)
+    certificates = [one.certificate for one in read_credentials(folder, lambda problem: None)]
+    return [files[one.fingerprint] for one in certificates if made_for_tests(one.x509)]
+
+
+def _beginning(folder: Path, present: int, begins_in: int | None, now: datetime) -> datetime:
     """The newest valid one signs, so a successor begins once the peers have had time for it.
 
-    Raises `UsageError` where a successor is there already.
+    ``present`` is how many there are. Raises `UsageError` where a successor is there already.
     """
     from msh.errors import UsageError
     from msh.security.certificates import IN_USE
-    from msh.security.pem import read_credentials
 
-    counting = [
-        credential
-        for credential in read_credentials(folder, lambda problem: None)
-        if credential.certificate.not_after >= now
-    ]
-    if len(counting) >= IN_USE:
+    if present >= IN_USE:
         raise UsageError(
-            f"{folder} holds {len(counting)} certificates of ours already, one and its successor; "
+            f"{folder} holds {present} certificates of ours already, one and its successor; "
             "remove the older one once every peer has the newer"
         )
-    wait = begins_in if begins_in is not None else 7 if counting else 0
+    wait = begins_in if begins_in is not None else 7 if present else 0
     return now + timedelta(days=wait) if wait else now - _EARLIER

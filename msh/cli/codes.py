@@ -12,11 +12,11 @@ from msh.cli.context import USUAL, ConfigOption, JsonOption, named_path
 from msh.cli.output import console, print_json, print_table, remark
 
 if TYPE_CHECKING:
-    from msh.catalog import Catalog
+    from msh.profile import Profile
 
 
 class Table(StrEnum):
-    """The six tables (TDCC PSP appendix 9.1 to 9.6)."""
+    """The six tables (TDCC PSP appendix 9.1 to 9.6), and the business rules."""
 
     SERVICES = "services"
     STATUSES = "statuses"
@@ -24,6 +24,7 @@ class Table(StrEnum):
     MESSAGE_KINDS = "message_kinds"
     FUNDING = "funding"
     HOURS = "hours"
+    RULES = "rules"
 
 
 # Title, and what people are shown: a heading for each field, in order.
@@ -74,6 +75,10 @@ _SHOWN: Mapping[Table, tuple[str, Mapping[str, str]]] = {
             "message_kinds": "kinds",
         },
     ),
+    Table.RULES: (
+        "Business rules, in the order in which they are looked at",
+        {"code": "code", "name": "name", "text": "what it asks for", "services": "services"},
+    ),
 }
 
 
@@ -90,32 +95,56 @@ def codes(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Print the published tables: services, status codes, business types, hours ...
+    """Print the published tables: services, status codes, business types, hours ...; the rules.
 
     Needs no configuration; with one, the tables are those of its profile.
     """
-    catalog = _catalog(ctx, config)
+    profile = _profile(ctx, config)
     if as_json:
-        print_json(catalog.rows(table) if table else {name: catalog.rows(name) for name in Table})
+        print_json(
+            _rows(profile, table) if table else {name: _rows(profile, name) for name in Table}
+        )
         return
     for name in [table] if table else list(Table):
         title, columns = _SHOWN[name]
         console().print(title, style="bold")
-        rows = catalog.rows(name)
+        rows = _rows(profile, name)
         print_table(
             list(columns.values()),
             [[_cell(row[field]) for field in columns] for row in rows],
         )
+        if name is Table.SERVICES:
+            exchange = profile.key_exchange
+            console().print(
+                "Not published, for working keys: "
+                f"{exchange.offer} offers one, {exchange.offer_reply} proves that it was read, "
+                f"{exchange.confirm} confirms, {exchange.confirm_reply} ends it.\n",
+                soft_wrap=True,
+            )
 
 
-def _catalog(ctx: typer.Context, config: Any) -> Catalog:
-    from msh.catalog import load
+def _rows(profile: Profile, table: Table) -> list[dict[str, Any]]:
+    if table is not Table.RULES:
+        return profile.catalog.rows(table)
+    return [
+        {
+            "code": str(rule.code),
+            "name": rule.name,
+            "text": rule.text,
+            "services": sorted(rule.services),
+        }
+        for rule in (profile.content.rules if profile.content else ())
+    ]
+
+
+def _profile(ctx: typer.Context, config: Any) -> Profile:
     from msh.config import read_configuration
     from msh.errors import ConfigurationError
+    from msh.profiles import standard_profile
 
     path = named_path(ctx, config)
     if path is None and not USUAL.exists():
-        return load()
+        return standard_profile()
     try:
         agreements = read_configuration(path or USUAL).agreements
     except ConfigurationError as error:
@@ -123,8 +152,8 @@ def _catalog(ctx: typer.Context, config: Any) -> Catalog:
             raise
         # The message about a mistake in msh.toml sends people here, so it must not stop them.
         remark(f"{error.source} has mistakes, so these are the standard profile's tables.")
-        return load()
-    return next(iter(agreements)).profile.catalog
+        return standard_profile()
+    return next(iter(agreements)).profile
 
 
 def _cell(value: Any) -> str:

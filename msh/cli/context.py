@@ -51,11 +51,16 @@ def named_path(ctx: typer.Context, given: Path | None) -> Path | None:
     return given or outer
 
 
-def configuration_of(ctx: typer.Context, given: Path | None) -> Configuration:
-    """The configuration to work with. Raises `ConfigurationError`."""
+def configuration_of(
+    ctx: typer.Context, given: Path | None, *, mending: bool = False
+) -> Configuration:
+    """The configuration to work with (``mending``: see `read_configuration`).
+
+    Raises `ConfigurationError`.
+    """
     from msh.config import read_configuration
 
-    return read_configuration(named_path(ctx, given) or USUAL)
+    return read_configuration(named_path(ctx, given) or USUAL, mending=mending)
 
 
 def agreement_with(configuration: Configuration, party: str) -> Agreement:
@@ -117,7 +122,7 @@ async def opened(configuration: Configuration) -> AsyncIterator[Store]:
 
     require_file(configuration)
     store = open_store(configuration.store)
-    await store.open(lambda entries: None)
+    await store.open(lambda entries: None, configuration.agreements.own)
     try:
         yield store
     finally:

@@ -65,8 +65,8 @@ def why_reception(
     tail = (_PURGED,) if reception.purged else ()
     if reception.replays:
         tail = (
-            f"Repeats of it came {_times(reception.replays)} and got the same stored reply; they "
-            "had no further effect.",
+            f"Repeats of it came {_times(reception.replays)}; the same stored reply is the answer "
+            "to each, and they had no further effect.",
             *tail,
         )
     reasons = [entry.details.get("reason") for entry in journal if entry.step is Step.REFUSED]
@@ -93,12 +93,12 @@ def _of_hold(delivery: Delivery, reason: str) -> tuple[str, ...]:
         if not delivery.copies
         else _copies(delivery)
     )
+    look = " `msh certs check` says what certificates lack." if "certificate" in reason else ""
     return (
         left,
         f"It is held, because it cannot be protected as agreed with {peer}: {reason.rstrip('.')}.",
-        f"See to that: `msh keys exchange {peer}` exchanges a working key, `msh certs check` says "
-        "what certificates lack. Then it leaves by itself while `msh serve` runs; being held costs "
-        "it no attempt.",
+        f"See to that.{look} Then it leaves by itself while `msh serve` runs; being held costs it "
+        "no attempt.",
     )
 
 
@@ -162,6 +162,8 @@ def _of_state(
                 "its id; never send the request again as a new message. An answer that comes late "
                 "is still recorded.",
             )
+        case deliveries.State.NOT_EXECUTED:
+            return _not_executed(delivery)
     return (
         *_resolved(delivery, catalog),
         "Nothing is in doubt and there is nothing to do; read that message for the outcome.",
@@ -201,13 +203,22 @@ def _answered(delivery: Delivery, catalog: Catalog, result: str | None) -> tuple
     )
 
 
+def _not_executed(delivery: Delivery) -> tuple[str, ...]:
+    return (
+        f"It left, and was not executed: that is known from {delivery.resolved_by}.",
+        "If it is still wanted, send it again as a new message.",
+    )
+
+
 def _resolved(delivery: Delivery, catalog: Catalog) -> tuple[str, ...]:
     said = (
         f"The answer was {_quoted(delivery.status, catalog)}, which left doubt;"
         if delivery.status
         else "No answer to it was recorded;"
     )
-    return (f"{said} but its result came in {delivery.resolved_by}, so it was executed there.",)
+    if " " in (delivery.resolved_by or ""):  # which no message id has
+        return (f"{said} but {delivery.resolved_by} found that it was executed there.",)
+    return (f"{said} but its result came in {delivery.resolved_by}, so it is known there.",)
 
 
 def _tried(delivery: Delivery, attempts: Sequence[Attempt]) -> tuple[str, ...]:
@@ -218,7 +229,19 @@ def _tried(delivery: Delivery, attempts: Sequence[Attempt]) -> tuple[str, ...]:
     if not failed:
         return (f"{made}.",)
     last = failed[-1]
-    return (f"{made}; the last began on {local(last.began)} and ended so: {_ended(last)}.",)
+    said = f"{made}; the last began on {local(last.began)} and ended so: {_ended(last)}."
+    return (said, *_stranger_there(delivery, failed))
+
+
+def _stranger_there(delivery: Delivery, failed: Sequence[Attempt]) -> tuple[str, ...]:
+    """Somebody answers there, but not as the peer would; most likely it does not know us."""
+    if not any(attempt.unauthentic for attempt in failed):
+        return ()
+    return (
+        f"So something does answer there, but not as agreed: most likely {delivery.receiver} does "
+        "not know our certificate or key, or we not its. Compare what both sides have (`msh certs "
+        "list`, `msh keys check`); the other side's log names what it refused.",
+    )
 
 
 def _ended(attempt: Attempt) -> str:
@@ -246,9 +269,13 @@ def _ask(delivery: Delivery, result: str | None) -> tuple[str, ...]:
     if result:
         return (
             f"Ask {delivery.receiver} what became of it, or await its {result}, which ends the "
-            "doubt by itself.",
+            f"doubt by itself. {_settle(delivery)}",
         )
-    return (f"Ask {delivery.receiver} what became of it.",)
+    return (f"Ask {delivery.receiver} what became of it. {_settle(delivery)}",)
+
+
+def _settle(delivery: Delivery) -> str:
+    return f"`msh settle {delivery.message_id}` records what {delivery.receiver} says."
 
 
 # inbound
@@ -284,6 +311,8 @@ def _of_reception(reception: Reception, catalog: Catalog, now: datetime) -> tupl
                 "It is parked: its answer depends on another message, and no handler waits for it.",
                 "There is nothing to do here; it is answered when that message is.",
             )
+        case receptions.State.CLOSED:
+            return (f"It was set aside, and an operator has closed it; {code} is its reply.",)
         case receptions.State.SET_ASIDE if not reception.runs:
             return (
                 "No run of its handler began in time, so nothing was done here; it was answered "
@@ -335,11 +364,13 @@ def _holder(reception: Reception, lapsed: bool) -> str:
 
 
 def _by_result(reception: Reception, catalog: Catalog) -> str:
+    name = reception.message_id
+    then = f"`msh rerun {name}` has its handler run again, `msh close {name}` ends it."
     result = catalog.result_for(reception.service)
     if not result:
-        return "."
+        return f". {then}"
     command = f"msh send {result} BODY.xml --to {reception.sender} --ref-to {reception.message_id}"
-    return f", for instance by a {result} that refers to it: `{command}`."
+    return f", for instance by a {result} that refers to it: `{command}`. {then}"
 
 
 # words

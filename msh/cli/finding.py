@@ -14,7 +14,7 @@ from msh.envelope import parse
 from msh.errors import MshError, UnknownMessage
 from msh.protocol.delivery import State
 from msh.protocol.journal import Direction, Entry
-from msh.store import Attempt, Delivery, Reception, Store
+from msh.store import Attempt, Delivery, Outcome, Reception, Store
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class Found:
     text: str
     request: bytes | None = None
     reply: bytes | None = None
+    outcomes: Sequence[Outcome] = ()
+    #: What was sent from here about a message that was received.
+    results: Sequence[Delivery] = ()
 
     @property
     def direction(self) -> Direction:
@@ -92,6 +95,10 @@ async def look(store: Store, configuration: Configuration, subject: Delivery | R
         await text_of_reply(store, configuration, subject),
         request,
         reply,
+        outcomes=await store.outcomes(subject.id) if isinstance(subject, Delivery) else (),
+        results=()
+        if isinstance(subject, Delivery)
+        else await store.results_of(subject.receiver, subject.message_id, subject.sender),
     )
 
 
@@ -170,6 +177,8 @@ def whole(found: Found, catalog: Catalog, bodies: bool = False) -> dict[str, Any
     return row(found.subject, catalog) | {
         "text": found.text,
         "attempts": [_attempt(attempt) for attempt in found.attempts],
+        "outcomes": [_outcome(outcome) for outcome in found.outcomes],
+        "results": [result.message_id for result in found.results],
         "journal": [_entry(entry) for entry in found.journal],
         **{name: wire and wire.decode(errors="replace") for name, wire in content.items()},
     }
@@ -183,6 +192,15 @@ def _attempt(attempt: Attempt) -> Mapping[str, Any]:
         "outcome": attempt.outcome,
         "detail": attempt.detail,
         "reconnected": attempt.reconnected,
+    }
+
+
+def _outcome(outcome: Outcome) -> Mapping[str, Any]:
+    return {
+        "message_id": outcome.message_id,
+        "service": outcome.service,
+        "status": str(outcome.status) if outcome.status else None,
+        "received": iso(outcome.received),
     }
 
 

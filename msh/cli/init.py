@@ -280,8 +280,8 @@ def transfer(request: msh.Message) -> msh.Reply:
         request.sender,
         request.message_id,
         body.findtext("{*}SVCREFID"),
-        body.findtext("{*}PMTOUT/{*}Ccy"),
-        body.findtext("{*}PMTOUT/{*}Amt"),
+        body.findtext("{*}PmtSvc/{*}OUT/{*}Ccy"),
+        body.findtext("{*}PmtSvc/{*}OUT/{*}Amt"),
     )
 
     def book(connection: sqlite3.Connection) -> None:

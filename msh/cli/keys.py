@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from msh.cli.context import (
-    ConfigOption,
-    JsonOption,
-    agreement_with,
-    configuration_of,
-    nothing_stored,
-    opened,
-    require_file,
-)
-from msh.cli.output import console, iso, local, print_json, print_table, remark
+from msh.cli.context import ConfigOption, agreement_with, configuration_of, require_file
+from msh.cli.keylist import check, has_keys, list_keys
+from msh.cli.output import console, remark
+from msh.cli.retiring import retire
 
 if TYPE_CHECKING:
     from msh import MessageServiceHandler
@@ -32,6 +26,11 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Keys for MACs: key-encryption keys in files, working keys that are exchanged.",
 )
+
+app.command()(retire)
+
+app.command("list")(list_keys)
+app.command()(check)
 
 NewFile = Annotated[Path, typer.Argument(metavar="PATH", help="The file to write; a new one.")]
 
@@ -117,38 +116,6 @@ def import_key(
     remark(_named(path))
 
 
-@app.command("list")
-def list_keys(
-    ctx: typer.Context,
-    party: Annotated[
-        str | None,
-        typer.Argument(metavar="[PARTY]", help="Only those of this agreement.", show_default=False),
-    ] = None,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """List working keys: which is in use, since when, and its check value. Never the keys."""
-    configuration = configuration_of(ctx, config)
-    if party is not None:
-        agreement_with(configuration, party)
-    found: Sequence[StoredKey] = ()
-    if not nothing_stored(configuration):
-        found = asyncio.run(_stored(configuration, party))
-    rows = _rows(configuration, found, datetime.now(UTC))
-    if as_json:
-        print_json([row | {name: iso(row[name]) for name in _MOMENTS} for row in rows])
-        return
-    if not rows:
-        remark("no working keys; `msh keys exchange PARTY` exchanges the first one")
-        return
-    names = ("party", "state", "id", "check_value", "algorithm", "offered_by", *_MOMENTS)
-    print_table(
-        [name.replace("_", " ") for name in names],
-        [[_cell(row, name) for name in names] for row in rows],
-        fixed=4,
-    )
-
-
 @app.command()
 def exchange(
     ctx: typer.Context,
@@ -194,7 +161,7 @@ def rotate(
     """
     configuration = configuration_of(ctx, config)
     require_file(configuration)
-    agreements = [a for a in configuration.agreements if _has_keys(a)]
+    agreements = [a for a in configuration.agreements if has_keys(a)]
     if not agreements:
         remark("no agreement is protected by MACs, so there is no key to exchange")
         return
@@ -252,61 +219,7 @@ def _in_file(path: Path) -> bytes:
         raise UsageError(f"{path}: {error}") from None
 
 
-# working keys
-
-_MOMENTS = ("offered", "activated", "verified")
-_COLOURS = {"active": "green", "pending": "yellow", "retired": "dim"}
-
-
-async def _stored(configuration: Configuration, party: str | None) -> Sequence[StoredKey]:
-    async with opened(configuration) as store:
-        return await store.keys(party)
-
-
-def _rows(
-    configuration: Configuration, keys: Sequence[StoredKey], now: datetime
-) -> list[dict[str, Any]]:
-    own = configuration.own
-    return [
-        {
-            "party": key.peer,
-            "id": key.id,
-            "state": _state(configuration, key, keys, now),
-            "algorithm": key.algorithm,
-            "check_value": key.check_value,
-            "offered_by": own if key.ours else key.peer,
-            **{name: getattr(key, name) for name in _MOMENTS},
-        }
-        for key in sorted(keys, key=lambda key: (key.peer, key.offered))
-    ]
-
-
-def _state(
-    configuration: Configuration, key: StoredKey, keys: Iterable[StoredKey], now: datetime
-) -> str:
-    """The stored state, or *retired*, which is a matter of time and of the agreement."""
-    from msh.protection import Mac
-    from msh.protocol.keys import retires
-
-    agreement = configuration.agreements.get(key.peer)
-    protection = agreement.protection if agreement else None
-    overlap = protection.overlap if isinstance(protection, Mac) else timedelta(0)
-    of_peer = [one for one in keys if one.peer == key.peer]
-    return "retired" if retires(key, of_peer, overlap, now) else str(key.state)
-
-
-def _cell(row: dict[str, Any], name: str) -> Any:
-    from rich.text import Text
-
-    if name in _MOMENTS:
-        return local(row[name])
-    return Text(row[name], style=_COLOURS.get(row[name], "") if name == "state" else "")
-
-
-def _has_keys(agreement: Agreement) -> bool:
-    from msh.protection import Mac
-
-    return isinstance(agreement.protection, Mac)
+# exchanging
 
 
 def _require_exchange(agreement: Agreement) -> None:
@@ -314,7 +227,7 @@ def _require_exchange(agreement: Agreement) -> None:
     from msh.errors import NotAgreed
 
     peer = agreement.peer
-    if not _has_keys(agreement):
+    if not has_keys(agreement):
         raise NotAgreed(
             f"messages with {peer} are not protected by MACs, so there is no key to exchange; see "
             f"agreements.{peer}.protection"

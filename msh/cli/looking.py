@@ -278,6 +278,7 @@ def _cells(row: dict[str, Any], subject: Delivery | Reception, now: datetime) ->
 
 def _print_whole(found: Found, configuration: Configuration) -> None:
     from msh.cli.finding import catalog_of
+    from msh.cli.outcomelines import outcome_facts
     from msh.cli.timeline import styled, timeline
     from msh.store import Delivery
 
@@ -299,7 +300,6 @@ def _print_whole(found: Found, configuration: Configuration) -> None:
             ("next step", local(subject.due)),
             ("ended", local(subject.settled)),
             ("attempts", str(subject.attempts)),
-            ("result", subject.resolved_by),
         ]
     else:
         facts += [
@@ -309,6 +309,7 @@ def _print_whole(found: Found, configuration: Configuration) -> None:
             ("handler runs", str(subject.runs)),
             ("replays", str(subject.replays)),
         ]
+    facts += outcome_facts(found.outcomes, found.results, catalog_of(configuration))
     # The body's, until its first attempt begins: then there is an envelope around it.
     kind = "body bytes" if isinstance(subject, Delivery) and not subject.attempts else "wire bytes"
     facts += [(kind, f"{subject.size:,}")]

@@ -17,14 +17,18 @@ from msh import __version__
 from msh.cli import (
     certs,
     codes,
+    deciding,
+    hours,
     init,
     keys,
     looking,
     output,
     sending,
     serve,
+    splitting,
     suspending,
     upkeep,
+    wsdl,
 )
 from msh.errors import ConfigurationError, MshError, UsageError
 
@@ -144,16 +148,24 @@ app.command("send", rich_help_panel=_SEND)(sending.send)
 app.command("resend", rich_help_panel=_SEND)(sending.resend)
 app.command("compose", rich_help_panel=_SEND)(sending.compose)
 app.command("check", rich_help_panel=_SEND)(sending.check)
+app.command("split", rich_help_panel=_SEND)(splitting.split)
+app.command("cut-time", rich_help_panel=_SEND)(hours.cut_time)
 app.command("list", rich_help_panel=_LOOK)(looking.list_messages)
 app.command("show", rich_help_panel=_LOOK)(looking.show)
 app.command("why", rich_help_panel=_LOOK)(looking.why)
+app.command("batch", rich_help_panel=_LOOK)(splitting.batch)
 app.command("tail", rich_help_panel=_LOOK)(looking.tail)
+app.command("hours", rich_help_panel=_LOOK)(hours.hours)
 app.command("codes", rich_help_panel=_LOOK)(codes.codes)
+app.command("wsdl", rich_help_panel=_BEGIN)(wsdl.wsdl)
 app.add_typer(keys.app, name="keys", rich_help_panel=_PROTECT)
 app.add_typer(certs.app, name="certs", rich_help_panel=_PROTECT)
 app.command("suspend", rich_help_panel=_PROTECT)(suspending.suspend)
 app.command("resume", rich_help_panel=_PROTECT)(suspending.resume)
 app.command("suspensions", rich_help_panel=_PROTECT)(suspending.suspensions)
+app.command("rerun", rich_help_panel=_KEEP)(deciding.rerun)
+app.command("close", rich_help_panel=_KEEP)(deciding.close)
+app.command("settle", rich_help_panel=_KEEP)(deciding.settle)
 app.command("purge", rich_help_panel=_KEEP)(upkeep.purge)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,15 @@ _UNBOUNDED = 400
 
 
 def prepare() -> None:
-    """Print whatever a terminal of any encoding can show, rather than fail."""
+    """Print whatever a terminal of any encoding can show, rather than fail.
+
+    What is logged while a command runs that keeps no log is told like everything else on stderr.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(logging.Formatter("msh: %(message)s"))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -68,7 +74,7 @@ def complain(text: str) -> None:
 
 def remark(text: str) -> None:
     """A word to whoever reads along, on stderr, so that stdout holds results alone."""
-    typer.echo(text, err=True)
+    typer.echo(f"msh: {text}", err=True)
 
 
 def iso(moment: datetime | None) -> str | None:

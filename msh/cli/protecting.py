@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msh.protection import Mac, Protection, ProtectionKind, Signature
+from msh.protection import Mac, Protection, ProtectionKind, Signature, shown_key_name
 
 if TYPE_CHECKING:
     from msh.config import Configuration
@@ -140,8 +140,8 @@ def _shared_key(own: str, configuration: Configuration) -> bytes:
     scheme, _, path = name.partition(":")
     if not test or scheme != "file":
         raise UsageError(
-            f"{name} is not a file with a test key, and only those are copied; name the same key "
-            f"in both folders by hand, as key_encryption"
+            f"{shown_key_name(name)} is not a file with a test key, and only those are copied; "
+            "name the same key in both folders by hand, as key_encryption"
         )
     return Path(path).read_bytes()
 

@@ -22,6 +22,7 @@ from msh.cli.context import (
     require_file,
 )
 from msh.cli.output import console, print_json, remark
+from msh.cli.splitting import Whole, send_split
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -94,6 +95,9 @@ def check(
 ) -> None:
     """Say whether a message would be accepted here. Stores and answers nothing.
 
+    All that is wrong with its body is told, schema or business rules; the reply would carry the
+    first code only. Whether its SSNID and SVCREFID were used before is not looked at.
+
     Exits with 0 if it would be accepted, 1 if refused, 2 on wrong use.
     """
     from msh import MessageServiceHandler
@@ -109,6 +113,10 @@ def check(
                 "reason": examined.reason,
                 "message_id": examined.message_id,
                 "service": examined.service,
+                "faults": [
+                    {"status": str(fault.status), "rule": fault.rule, "reason": fault.reason}
+                    for fault in examined.faults
+                ],
             }
         )
     else:
@@ -116,6 +124,9 @@ def check(
         parts = [word, status, examined.service, examined.message_id]
         line = "  ".join(part for part in parts if part)
         console().print(f"{line}: {examined.reason}", style=style, soft_wrap=True)
+        for fault in examined.faults:
+            told = f"  {fault.status}  {fault.rule}: {fault.reason}"
+            console().print(told, highlight=False, soft_wrap=True)
     raise typer.Exit(0 if examined.accepted else 1)
 
 
@@ -135,6 +146,16 @@ def send(
     ] = None,
     message_id: IdOption = None,
     ref_to: RefToOption = None,
+    when_open: Annotated[
+        bool,
+        typer.Option(
+            "--when-open", help="Outside the hours of its service: queue it until they begin."
+        ),
+    ] = False,
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="As several requests, if it is too large: see `msh batch`."),
+    ] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = None,
     as_json: JsonOption = False,
@@ -149,11 +170,21 @@ def send(
     require_file(configuration)
     content = read_body(body)
     _require_wait(wait, timeout)
+    if split:
+        _require_no_ids(message_id, ref_to)
+        whole = Whole(service, content, to, key, when_open)
+        raise typer.Exit(send_split(configuration, whole, wait, timeout, as_json))
 
     async def run() -> tuple[Receipt, Delivery, str]:
         async with sending_only(configuration) as handler:
             receipt = await handler.send(
-                service, content, to=to, key=key, message_id=message_id, ref_to=ref_to
+                service,
+                content,
+                to=to,
+                key=key,
+                message_id=message_id,
+                ref_to=ref_to,
+                when_open=when_open,
             )
             if not as_json:
                 typer.echo(receipt.message_id)
@@ -212,6 +243,13 @@ def resend(
             "or give --wait"
         )
     raise typer.Exit(0 if not wait or done(delivery) else 1)
+
+
+def _require_no_ids(message_id: str | None, ref_to: str | None) -> None:
+    from msh.errors import UsageError
+
+    if message_id or ref_to:
+        raise UsageError("--split gives each part an id of its own; leave --msg-id and --ref-to")
 
 
 def _require_wait(wait: bool, timeout: float | None) -> None:

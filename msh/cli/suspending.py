@@ -13,6 +13,7 @@ from msh.cli.context import ConfigOption, JsonOption, configuration_of, nothing_
 from msh.cli.output import console, iso, local, print_json, print_table, remark
 
 if TYPE_CHECKING:
+    from msh.agreement import Agreement
     from msh.config import Configuration
     from msh.store import Suspension, SuspensionKind
 
@@ -87,6 +88,12 @@ async def _suspensions(configuration: Configuration) -> Sequence[Suspension]:
         return await store.suspensions()
 
 
+def _taken(agreement: Agreement) -> list[str]:
+    """Every service that the peer may use, those for working keys among them."""
+    offers = agreement.profile.key_exchange.requests
+    return [one for one in (*agreement.accepts, *offers) if agreement.takes(one)]
+
+
 def _kind_of(configuration: Configuration, name: str) -> SuspensionKind:
     """What ``name`` is. Raises `UsageError` with the names that there are."""
     from msh.errors import UsageError
@@ -97,7 +104,7 @@ def _kind_of(configuration: Configuration, name: str) -> SuspensionKind:
         return SuspensionKind.PARTY
     if any(agreement.takes(name) for agreement in agreements):
         return SuspensionKind.SERVICE
-    services = sorted({service for agreement in agreements for service in agreement.accepts})
+    services = sorted({one for agreement in agreements for one in _taken(agreement)})
     raise UsageError(
         f"{name}: neither a party nor a service that is accepted here. Parties: "
         f"{', '.join(sorted(agreements.by_peer))}; services: {', '.join(services) or 'none'}"

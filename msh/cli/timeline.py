@@ -12,16 +12,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msh.catalog import Meaning, StatusCode, load
+from msh.catalog import StatusCode, load
+from msh.cli.outcomelines import outcome_line
+from msh.cli.tones import Tone as Tone
+from msh.cli.tones import tone_of as tone_of
 from msh.protocol import delivery as deliveries
 from msh.protocol import reception as receptions
-from msh.protocol.journal import Entry, Step
+from msh.protocol.journal import FIRST_LINES, Entry, Step
 from msh.store import Attempt, Delivery, Reception
 
 if TYPE_CHECKING:
@@ -30,15 +32,6 @@ if TYPE_CHECKING:
 #: The official text of a status code, empty if it has none: `msh.catalog.Catalog.text_of`.
 TextOf = Callable[[StatusCode | str], str]
 _UNDER_WAY = "under way"
-
-
-class Tone(StrEnum):
-    """How a line sounds; each has a colour on terminals."""
-
-    PLAIN = "default"
-    GOOD = "green"
-    BAD = "red"
-    DOUBT = "yellow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +111,8 @@ def _of_delivery(delivery: Delivery, text_of: TextOf) -> tuple[str, Tone]:
             return f"in doubt, given up after {count}", Tone.DOUBT
         case deliveries.State.RESOLVED:
             return f"resolved by {delivery.resolved_by}, {count}", Tone.GOOD
+        case deliveries.State.NOT_EXECUTED:
+            return f"not executed, says {delivery.resolved_by}, {count}", Tone.BAD
         case deliveries.State.QUEUED:
             return "queued", Tone.PLAIN
     return f"{state}, {count}", Tone.PLAIN
@@ -132,6 +127,8 @@ def _of_reception(reception: Reception, text_of: TextOf) -> tuple[str, Tone]:
             return f"replied {code}, {runs}{again}", tone_of(reception.status)
         case receptions.State.SET_ASIDE:
             return f"set aside, {code}, {runs}{again}", Tone.DOUBT
+        case receptions.State.CLOSED:
+            return f"closed, {code}, {runs}{again}", Tone.PLAIN
         case receptions.State.RELEASED:
             return f"to run again, {runs} so far", Tone.DOUBT
         case receptions.State.CLAIMED:
@@ -189,18 +186,16 @@ def _told(entry: Entry, text_of: TextOf) -> tuple[str, str, Tone]:
         case Step.ANSWERED:
             return _answered(entry, code)
         case Step.ANSWER_REPEATED:
-            return "answer", f"the same again, {code}", Tone.PLAIN
+            return "answer", f"the same again, {code}{_often(details)}", Tone.PLAIN
         case Step.ANSWER_DIFFERS:
-            text = f"ALARM: another answer, {code}; {details.get('kept')} stays"
+            text = f"ALARM: another answer, {code}; {details.get('kept')} stays{_often(details)}"
             return "answer", text, Tone.BAD
         case Step.ANSWER_IGNORED:
-            return "answer", f"ignored: {details.get('reason')}", Tone.DOUBT
+            return "answer", f"ignored: {details.get('reason')}{_often(details)}", Tone.DOUBT
         case Step.HELD:
             return "held", f"cannot leave now: {details.get('reason')}", Tone.DOUBT
         case Step.GIVEN_UP:
             return _given_up(details.get("state"))
-        case Step.RESOLVED:
-            return "result", f"came in {details.get('by')}", Tone.GOOD
         case Step.RESEND_ASKED:
             return "resend", f"asked for; it was {details.get('was')}", Tone.PLAIN
         case Step.RECEIVED:
@@ -222,11 +217,20 @@ def _told(entry: Entry, text_of: TextOf) -> tuple[str, str, Tone]:
             text = _because(code, details.get("reason"))
             return "set aside", f"{text}; an operator is needed", Tone.DOUBT
         case Step.REPLAYED:
-            return "replayed", f"a repeat got the stored reply, {code}", Tone.GOOD
+            text = f"a repeat: the stored reply is for it, {code}{_often(details)}"
+            return "replayed", text, Tone.GOOD
         case Step.CONFLICT:
-            return "conflict", "another message with this id was refused", Tone.BAD
-        case Step.KEY_OFFERED | Step.KEY_ACTIVATED | Step.KEY_VERIFIED:
+            text = f"another message with this id was refused{_often(details)}"
+            return "conflict", text, Tone.BAD
+        case Step.KEY_OFFERED | Step.KEY_ACTIVATED | Step.KEY_VERIFIED | Step.KEY_RETIRED:
             return _of_key(entry)
+    return outcome_line(entry, code)
+
+
+def _often(details: Mapping[str, Any]) -> str:
+    """Of what repeats the journal has some lines only; each says how often it was by then."""
+    times = details.get("times", 1)
+    return f" (for the {times:,}th time)" if times > FIRST_LINES else ""
 
 
 def _answered(entry: Entry, code: str) -> tuple[str, str, Tone]:
@@ -257,6 +261,8 @@ def _of_key(entry: Entry) -> tuple[str, str, Tone]:
             return "key", f"{key} offered {by}, check value {value}", Tone.PLAIN
         case Step.KEY_ACTIVATED:
             return "key", f"{key} is the active one", Tone.GOOD
+        case Step.KEY_RETIRED:
+            return "key", f"{key} was retired by hand: nothing under it counts", Tone.BAD
     return "key", f"a message verified under {key} for the first time", Tone.GOOD
 
 
@@ -314,18 +320,6 @@ def _code(status: StatusCode | str | None, text_of: TextOf) -> str:
     if not status:
         return "no status"
     return f"{status} {text_of(status)}".rstrip()
-
-
-def tone_of(status: StatusCode | str | None) -> Tone:
-    """How an answer with this status sounds."""
-    if not status:
-        return Tone.PLAIN
-    match StatusCode.parse(str(status)).meaning:
-        case Meaning.DONE:
-            return Tone.GOOD
-        case Meaning.REFUSED:
-            return Tone.BAD
-    return Tone.DOUBT
 
 
 def _counted(number: int, name: str) -> str:

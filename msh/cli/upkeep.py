@@ -35,7 +35,7 @@ def purge(
             min=1,
             max=36500,
             metavar="N",
-            help="Keep ids for N days (else retention.ids_days).",
+            help="Keep ids for N days: no fewer than retention.ids_days.",
             show_default=False,
         ),
     ] = None,
@@ -52,6 +52,12 @@ def purge(
     retention = configuration.retention
     contents = timedelta(days=contents_days) if contents_days else retention.contents
     ids = timedelta(days=ids_days) if ids_days else max(retention.ids, contents)
+    if ids < retention.ids:
+        raise UsageError(
+            f"ids are kept for {_days(retention.ids)}, by which repeats are recognised, and not "
+            f"forgotten after {_days(ids)}; to keep them for a shorter time from now on, set "
+            "retention.ids_days"
+        )
     if ids < contents:
         raise UsageError(
             f"ids must be kept at least as long as content: {_days(ids)} is less than "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -38,17 +41,56 @@ class BodyNames:
     total: str = "Total"
     count: str = "Count"
     settle_date: str = "SettleDate"
+    date: str = "Date"
     date_from: str = "From"
     date_to: str = "To"
     item: str = "Item"
     status: str = "Status"
+    text: str = "Text"
+    service: str = "SvcId"
+    message_id: str = "MsgId"
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How a request that is too large is cut into several (TDCC PSP 9.7.5, 5).
+
+    ``repeats`` tells for a service what repeats in its body, by a field of `BodyNames` (``group``
+    or ``item``); ``reference_length`` is the most characters that SSNID and SVCREFID may have.
+    """
+
+    repeats: Mapping[str, str] = field(
+        default_factory=lambda: {"PS810FTRQ": "group", "IS930PIDRQ": "item"}
+    )
+    reference_length: int = 35
+
+
+class References(NamedTuple):
+    """By what the two sides name a piece of business (TDCC PSP 9.2, PSPBK0129E)."""
+
+    ssn_id: str | None
+    service_ref: str | None
+
+
+class LocalNames(dict[str, str]):
+    """The local name of each tag that was looked up."""
+
+    def __missing__(self, tag: str) -> str:
+        name = self[tag] = tag.rpartition("}")[2]
+        return name
 
 
 class Body:
-    """One parsed body. Whatever it is asked for, it looks at elements by their local names."""
+    """One parsed body. Whatever it is asked for, it looks at elements by their local names.
 
-    def __init__(self, root: Element) -> None:
+    ``local`` gives the local name of a tag.
+    """
+
+    def __init__(self, root: Element, size: int = 0) -> None:
         self.root = root
+        self.local = LocalNames()
+        #: In bytes, of the XML it was read from.
+        self.size = size
 
     @property
     def name(self) -> str:
@@ -57,7 +99,22 @@ class Body:
 
     def text(self, name: str) -> str | None:
         """The text of the child called ``name``, None without one (or with more than one)."""
-        return text_of(self.root, name)
+        return self._texts.get(name)
+
+    @cached_property
+    def _texts(self) -> Mapping[str, str | None]:
+        return self.texts(self.root)
+
+    def texts(self, element: Element) -> Mapping[str, str | None]:
+        """The texts of ``element``'s children by name; None for a name that more than one has."""
+        local = self.local
+        found: dict[str, str | None] = {
+            local[child.tag]: (child.text or "").strip() for child in element
+        }
+        if len(found) < len(element):
+            counts = Counter(local[child.tag] for child in element)
+            found.update({name: None for name, count in counts.items() if count > 1})
+        return found
 
     def all(self, *path: str) -> Iterator[Element]:
         """The elements at ``path``, children of children, in document order."""

@@ -7,18 +7,20 @@ message. Each returns a refusal or None; the first refusal is the reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Protocol
 
 from msh.agreement import Agreement
-from msh.catalog import StatusCode
-from msh.content import Body
+from msh.catalog import KEY_CHANGE, StatusCode
+from msh.content import Body, Broken, References
 from msh.errors import InvalidBody
+from msh.hours import Matter
 from msh.message import Message
 from msh.profile import Check
+from msh.xml import STANDARD_SHAPE, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +41,29 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a check looks at: the message, its agreement and when it was first received."""
+    """What a check looks at: the message, its agreement and when it was first received.
+
+    ``repeat``: it was asked for again, so that its time to live may have passed.
+    """
 
     message: Message
     agreement: Agreement
     received: datetime
+    repeat: bool = False
 
     @cached_property
     def body(self) -> Body | None:
         """The body, parsed once for all checks that look into it."""
-        content = self.agreement.content
+        agreement = self.agreement
+        looks = agreement.checks_content or agreement.hours is not None
+        content = agreement.profile.content if looks else None
         return content.look(self.message.body) if content else None
 
 
 def in_time(judged: Judged) -> Refusal | None:
     """Time to live, with the agreed clock skew (ebXML MS 2.0, 4.2.2, TimeToLive)."""
     message, agreement = judged.message, judged.agreement
-    if past_time_to_live(message.expires, agreement, judged.received):
+    if not judged.repeat and past_time_to_live(message.expires, agreement, judged.received):
         return Refusal(Check.EXPIRED, "the time to live has passed")
     if message.timestamp < judged.received - agreement.ids_kept:
         # An older first copy may have been here and been forgotten.
@@ -82,6 +90,53 @@ def may_use(judged: Judged) -> Refusal | None:
     return None
 
 
+def open_now(judged: Judged) -> Refusal | None:
+    """Within the hours of the service, as it was first received (TDCC PSP 9.6).
+
+    Results are taken at any hour: refusing one would lose the outcome of an executed payment.
+    """
+    agreement, service = judged.agreement, judged.message.service
+    hours = agreement.hours
+    if hours is None or agreement.profile.catalog.is_result(service):
+        return None
+    matter = matter_of(agreement, service, judged.body, sends=False)
+    if matter is None or hours.open_at(matter, judged.received):
+        return None
+    return Refusal(Check.HOURS, "outside service hours")
+
+
+def matter_of(
+    agreement: Agreement, service: str, body: Body | None, *, sends: bool
+) -> Matter | None:
+    """What hours are told by; None for what may come at any hour.
+
+    The body is looked at before its schema is: what is missing in it decides nothing. A key
+    exchange that was begun in hours may finish after them (TDCC PSP 9.6.1).
+    """
+    profile = agreement.profile
+    if service in profile.key_exchange.requests:
+        offers = service == profile.key_exchange.offer
+        return Matter(KEY_CHANGE, sends=sends) if offers else None
+    if body is None or profile.content is None:
+        return Matter(service, sends=sends)
+    names = profile.content.names
+    business_type, kind = body.text(names.business_type), body.text(names.message_kind)
+    return Matter(service, business_type, kind, sends)
+
+
+def opening(agreement: Agreement, service: str, body: bytes, now: datetime) -> datetime | None:
+    """When ``service`` may first be sent: ``now``, or when it opens; None if not in a year.
+
+    Hours gate the first attempt only, never a resend (TDCC PSP 9.6).
+    """
+    hours, content = agreement.hours, agreement.profile.content
+    if hours is None or agreement.profile.catalog.is_result(service):
+        return now
+    seen = content.look(body) if content else None
+    matter = matter_of(agreement, service, seen, sends=True)
+    return now if matter is None else hours.next_opening(matter, now)
+
+
 def fits_schema(judged: Judged) -> Refusal | None:
     """The body is what the schema of its service says."""
     content = judged.agreement.content
@@ -93,15 +148,38 @@ def fits_schema(judged: Judged) -> Refusal | None:
 
 def keeps_the_rules(judged: Judged) -> Refusal | None:
     """The body breaks no business rule; else the first one by the order of the code table."""
+    broken = next(broken_rules(judged), None)
+    return _refused(broken, judged.agreement) if broken else None
+
+
+def broken_rules(judged: Judged) -> Iterator[Broken]:
+    """Every business rule that the body breaks."""
     agreement = judged.agreement
-    content = agreement.content
-    if content is None or judged.body is None:
-        return None
-    service = judged.message.service
-    broken = next(content.broken(service, judged.body, judged.received, agreement.days), None)
-    if broken is None:
-        return None
-    return Refusal(Check.RULE, broken.reason, agreement.own_codes.of_rule(broken.rule))
+    content, body = agreement.content, judged.body
+    if content is None or body is None:
+        return iter(())
+    return content.broken(
+        judged.message.service, body, judged.received, agreement.days, agreement.bank
+    )
+
+
+def references_of(judged: Judged) -> References | None:
+    """The references that must be those of no other message; the store looks."""
+    content, body = judged.agreement.content, judged.body
+    return content.references(judged.message.service, body) if content and body else None
+
+
+def reused_references(agreement: Agreement) -> Refusal | None:
+    """Refused because another message holds one of the references (TDCC PSP 9.2, 0129E)."""
+    return _refused(agreement.content.reused, agreement) if agreement.content else None
+
+
+def _refused(broken: Broken, agreement: Agreement) -> Refusal:
+    code = agreement.own_codes.of_rule(broken.rule)
+    reason = broken.reason
+    if code != broken.rule.code:  # the code alone does not tell which rule it was
+        reason = f"{reason} (rule {broken.rule.name})"
+    return Refusal(Check(broken.rule.check), reason, code)
 
 
 #: In the order of the specification. The store looks at suspension, between hours and schema.
@@ -109,6 +187,7 @@ CHECKS: tuple[Callable[[Judged], Refusal | None], ...] = (
     in_time,
     known_service,
     may_use,
+    open_now,
     fits_schema,
     keeps_the_rules,
 )
@@ -125,19 +204,29 @@ def judge(judged: Judged) -> Refusal | None:
     return None
 
 
-def require_content(agreement: Agreement, service: str, body: bytes, now: datetime) -> None:
-    """Raise `InvalidBody` for a body that the other side would have to refuse."""
+def require_content(
+    agreement: Agreement,
+    service: str,
+    body: bytes,
+    now: datetime,
+    shape: Shape = STANDARD_SHAPE,
+) -> Body | None:
+    """The body as it was looked at, if it was.
+
+    Raises `InvalidBody` for one that the other side would have to refuse.
+    """
     content = agreement.content
     if content is None:
-        return
-    seen = content.look(body)
+        return None
+    seen = content.look(body, shape)
     fault = content.fault(service, seen)
     if fault:
         raise InvalidBody(f"{service}: {fault}; see `msh check`")
-    broken = next(content.broken(service, seen, now, agreement.days), None) if seen else None
+    broken = list(content.broken(service, seen, now, agreement.days)) if seen else []
     if broken:
-        rule = broken.rule
-        raise InvalidBody(f"{service}: {broken.reason} (rule {rule.name}, {rule.code})")
+        told = "; ".join(f"{b.reason} (rule {b.rule.name}, {b.rule.code})" for b in broken)
+        raise InvalidBody(f"{service}: {told}")
+    return seen
 
 
 def past_time_to_live(expires: datetime | None, agreement: Agreement, now: datetime) -> bool:

@@ -11,7 +11,10 @@ Rules, in prose:
   An answer that comes later is still recorded (ebXML MS 2.0, 6.5).
 - The peer's result message for the request ends resending and resolves every doubt, even before
   any reply.
-- An operator may have anything resent that has no answer.
+- A believable "not found" to an inquiry (`msh.protocol.outcome`) ends a doubt the other way: the
+  request was *not executed*. Should a reply or a result come all the same, that is what counts.
+- An operator may have anything resent that has no answer, and may end a doubt with what was found
+  out by other means: executed, or not.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ class State(StrEnum):
     NOT_SENT = "not-sent"
     IN_DOUBT = "in-doubt"
     RESOLVED = "resolved"
+    NOT_EXECUTED = "not-executed"
 
 
 class Event(StrEnum):
@@ -48,6 +52,9 @@ class Event(StrEnum):
     EXHAUSTED_NEVER_SENT = "exhausted-never-sent"
     EXHAUSTED_MAYBE_SENT = "exhausted-maybe-sent"
     RESULT = "result"
+    NOT_FOUND = "not-found"
+    FOUND_EXECUTED = "found-executed"
+    FOUND_NOT_EXECUTED = "found-not-executed"
     RESEND = "resend"
 
 
@@ -55,6 +62,13 @@ _REPLIES = {
     Event.REPLY: State.ANSWERED,
     Event.REPLY_SYSTEM_ERROR: State.OUTCOME_UNKNOWN,
     Event.REPLY_SAYS_NOTHING: State.REFUSED_IN_DOUBT,
+}
+
+# What may be found out of a delivery in doubt: by an inquiry, or by an operator.
+_FOUND_OUT = {
+    Event.NOT_FOUND: State.NOT_EXECUTED,
+    Event.FOUND_EXECUTED: State.RESOLVED,
+    Event.FOUND_NOT_EXECUTED: State.NOT_EXECUTED,
 }
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -66,6 +80,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.ATTEMPT_FAILED: State.WAITING,
         **_REPLIES,
         Event.RESULT: State.RESOLVED,
+        Event.NOT_FOUND: State.NOT_EXECUTED,
     },
     State.WAITING: {
         Event.ATTEMPT_BEGUN: State.SENDING,
@@ -73,6 +88,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.EXHAUSTED_NEVER_SENT: State.NOT_SENT,
         Event.EXHAUSTED_MAYBE_SENT: State.IN_DOUBT,
         Event.RESULT: State.RESOLVED,
+        Event.NOT_FOUND: State.NOT_EXECUTED,
         Event.RESEND: State.WAITING,
     },
     State.ANSWERED: {
@@ -86,11 +102,13 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.REPLY_SYSTEM_ERROR: State.OUTCOME_UNKNOWN,
         Event.REPLY_SAYS_NOTHING: State.OUTCOME_UNKNOWN,
         Event.RESULT: State.RESOLVED,
+        **_FOUND_OUT,
         Event.RESEND: State.WAITING,
     },
     State.REFUSED_IN_DOUBT: {
         **_REPLIES,
         Event.RESULT: State.RESOLVED,
+        **_FOUND_OUT,
         Event.RESEND: State.WAITING,
     },
     State.NOT_SENT: {
@@ -101,12 +119,19 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.IN_DOUBT: {
         **_REPLIES,
         Event.RESULT: State.RESOLVED,
+        **_FOUND_OUT,
         Event.RESEND: State.WAITING,
     },
     State.RESOLVED: {
         Event.REPLY: State.RESOLVED,
         Event.REPLY_SYSTEM_ERROR: State.RESOLVED,
         Event.REPLY_SAYS_NOTHING: State.RESOLVED,
+        Event.RESULT: State.RESOLVED,
+    },
+    State.NOT_EXECUTED: {
+        Event.REPLY: State.ANSWERED,
+        Event.REPLY_SYSTEM_ERROR: State.NOT_EXECUTED,
+        Event.REPLY_SAYS_NOTHING: State.NOT_EXECUTED,
         Event.RESULT: State.RESOLVED,
     },
 }
@@ -117,6 +142,8 @@ OPEN = frozenset({State.QUEUED, State.SENDING, State.WAITING})
 SETTLED = frozenset({State.ANSWERED, State.RESOLVED})
 #: A reply seen in these states takes the place of what was recorded before.
 REPLACEABLE = frozenset(State) - SETTLED
+#: Ended, and whether it took effect is not known.
+DOUBTFUL = frozenset({State.IN_DOUBT, State.OUTCOME_UNKNOWN, State.REFUSED_IN_DOUBT})
 
 
 class NoTransition(MshError):

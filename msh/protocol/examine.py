@@ -12,17 +12,30 @@ from msh.envelope import Parsed, parse
 from msh.errors import MalformedMessage, NoKey, NotAuthentic
 from msh.message import Message
 from msh.profile import Check
-from msh.protocol.checks import Judged, judge
+from msh.protocol.checks import Judged, broken_rules, fits_schema, judge
 
 #: The message of an agreement, if it is authentic (see `msh.security.base.Security.verify`).
 Verify = Callable[[Agreement, Parsed], Awaitable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a body: the code answered for it, the rule, and what breaks it.
+
+    ``rule`` is ``schema`` where the body does not fit its schema.
+    """
+
+    status: StatusCode
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Examined:
     """What the checks say: ``status`` is the code that would be answered, None for a reply.
 
-    ``message_id`` and ``service`` are None where the bytes could not be read.
+    ``message_id`` and ``service`` are None where the bytes could not be read. ``faults`` are all
+    that the body has, also behind another refusal; the reply carries one code only.
     """
 
     accepted: bool
@@ -30,13 +43,14 @@ class Examined:
     reason: str
     message_id: str | None = None
     service: str | None = None
+    faults: tuple[Fault, ...] = ()
 
 
 async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: datetime) -> Examined:
     """Judge ``wire`` as the receiving side of ``agreements`` would judge a new message at ``now``.
 
     In the order of the checks: size, parse, parties, protection, time to live, known service,
-    right. What needs a store, the repeat check, is left out.
+    right, body. What needs a store is left out: repeats, suspension, references used before.
     """
     first = next(iter(agreements))
     try:
@@ -61,10 +75,23 @@ async def examine(wire: bytes, agreements: Agreements, verify: Verify, now: date
     request = agreement.profile.catalog.request_for(message.service)
     if request is not None:
         return _reply(message, agreement, request)
-    refusal = judge(Judged(message, agreement, now))
+    judged = Judged(message, agreement, now)
+    refusal = judge(judged)
     if refusal is not None:
-        return Examined(False, refusal.status(agreement), refusal.reason, *names)
+        status = refusal.status(agreement)
+        return Examined(False, status, refusal.reason, *names, _faults(judged))
     return Examined(True, agreement.own_codes[Check.DONE], "passes every check", *names)
+
+
+def _faults(judged: Judged) -> tuple[Fault, ...]:
+    codes = judged.agreement.own_codes
+    misfit = fits_schema(judged)
+    if misfit is not None:  # rules are for bodies that fit
+        return (Fault(codes[misfit.check], "schema", misfit.reason),)
+    return tuple(
+        Fault(codes.of_rule(broken.rule), broken.rule.name, broken.reason)
+        for broken in broken_rules(judged)
+    )
 
 
 def _strangers(sender: str, receiver: str, agreements: Agreements) -> str:

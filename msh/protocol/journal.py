@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +23,14 @@ class Step(StrEnum):
     HELD = "held"
     GIVEN_UP = "given-up"
     RESOLVED = "resolved"
+    OUTCOME = "outcome"
+    INQUIRED = "inquired"
+    STILL_IN_DOUBT = "still-in-doubt"
+    NOT_EXECUTED = "not-executed"
+    SETTLED = "settled"
     RESEND_ASKED = "resend-asked"
+    REPEAT_ASKED = "repeat-asked"
+    REPEATED = "repeated"
     # inbound
     RECEIVED = "received"
     RUN_BEGUN = "run-begun"
@@ -35,10 +42,15 @@ class Step(StrEnum):
     SET_ASIDE = "set-aside"
     REPLAYED = "replayed"
     CONFLICT = "conflict"
+    AMBIGUOUS = "ambiguous"
+    RERUN_ASKED = "rerun-asked"
+    RERUN_ENDED = "rerun-ended"
+    CLOSED = "closed"
     # working keys, either way
     KEY_OFFERED = "key-offered"
     KEY_ACTIVATED = "key-activated"
     KEY_VERIFIED = "key-verified"
+    KEY_RETIRED = "key-retired"
 
 
 class Direction(StrEnum):
@@ -60,3 +72,17 @@ class Entry:
     service: str
     details: Mapping[str, Any] = field(default_factory=dict)
     number: int | None = None
+
+
+#: The same event told of the same message: so many lines at once, then no more than one a while.
+FIRST_LINES = 5
+LINES_APART = timedelta(minutes=1)
+
+
+def worth_a_line(times: int, told: datetime | None, now: datetime) -> bool:
+    """Whether the journal tells of an event that whoever has an old message can bring about.
+
+    It happened ``times`` times before and was last told at ``told``. A clock that was set back
+    silences nothing.
+    """
+    return times < FIRST_LINES or told is None or not told <= now < told + LINES_APART

@@ -13,7 +13,10 @@ may be lost or come twice.
   used it, if the proof arrived.
 - A previous key retires only after a message has verified under a key offered after it, and a while
   later, so that messages protected before can still arrive. A retired key recognises
-  repeats, and replies to requests not answered yet; nothing else.
+  repeats, and replies to requests not answered yet; nothing else. Such a request left under that
+  key or an earlier one: to a later one, only whoever stole the key would answer so.
+- A key that others know is *compromised* (NIST SP 800-57, part 1) from the moment an operator
+  retires it, whatever it was before. Nothing under it counts, neither repeats nor replies.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ class State(StrEnum):
     PENDING = "pending"
     ACTIVE = "active"
     PREVIOUS = "previous"
+    COMPROMISED = "compromised"
 
 
 class Event(StrEnum):
@@ -37,14 +41,31 @@ class Event(StrEnum):
 
     ACTIVATED = "activated"  # the proof or the confirm came, or a message verified under it
     REPLACED = "replaced"  # another key became active, or was offered
+    RETIRED = "retired"  # an operator says that others have it
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.PENDING: {Event.ACTIVATED: State.ACTIVE, Event.REPLACED: State.PREVIOUS},
-    State.ACTIVE: {Event.ACTIVATED: State.ACTIVE, Event.REPLACED: State.PREVIOUS},
+    State.PENDING: {
+        Event.ACTIVATED: State.ACTIVE,
+        Event.REPLACED: State.PREVIOUS,
+        Event.RETIRED: State.COMPROMISED,
+    },
+    State.ACTIVE: {
+        Event.ACTIVATED: State.ACTIVE,
+        Event.REPLACED: State.PREVIOUS,
+        Event.RETIRED: State.COMPROMISED,
+    },
     # An overtaken key is not taken up again, whatever of its own exchange still arrives.
-    State.PREVIOUS: {Event.ACTIVATED: State.PREVIOUS, Event.REPLACED: State.PREVIOUS},
+    State.PREVIOUS: {
+        Event.ACTIVATED: State.PREVIOUS,
+        Event.REPLACED: State.PREVIOUS,
+        Event.RETIRED: State.COMPROMISED,
+    },
+    State.COMPROMISED: dict.fromkeys(Event, State.COMPROMISED),
 }
+
+#: Nothing leaves under such a key any more.
+ENDED = frozenset({State.PREVIOUS, State.COMPROMISED})
 
 
 def step(state: State, event: Event) -> State:

@@ -9,6 +9,8 @@ Rules, in prose:
 - A claim is *claimed* until its handler starts, *running* while it runs, *released* when the
   handler failed and a later run is due, and *answered* once the reply is stored. After the last
   allowed run the reply is the system error and the reception is *set aside* for an operator.
+- The operator has it run again, which may end with *answered*, while the stored reply stays what
+  it is for every repeat; or has found out and done what was to be done, and it is *closed*.
 - A lapsed lease puts claimed or running work up for take-over; a *parked* reception has no lease
   and waits to be answered by its id.
 """
@@ -30,6 +32,7 @@ class State(StrEnum):
     PARKED = "parked"
     ANSWERED = "answered"
     SET_ASIDE = "set-aside"
+    CLOSED = "closed"
 
 
 class Event(StrEnum):
@@ -41,6 +44,8 @@ class Event(StrEnum):
     PARK = "park"
     ANSWER = "answer"
     SET_ASIDE = "set-aside"
+    RERUN = "rerun"
+    CLOSE = "close"
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -66,10 +71,14 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.ANSWER: State.ANSWERED,
     },
     State.ANSWERED: {},
-    State.SET_ASIDE: {},
+    State.SET_ASIDE: {
+        Event.RERUN: State.RELEASED,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.CLOSED: {},
 }
 
-#: Not answered yet.
+#: To be worked on.
 OPEN = frozenset({State.CLAIMED, State.RUNNING, State.RELEASED, State.PARKED})
 
 
@@ -97,11 +106,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store knows of the first copy; ``purged`` when only the id is left."""
+    """What the store knows of the first copy; ``purged`` when only the id is left.
+
+    ``replied``: a reply is stored, also while an operator has it run again.
+    """
 
     digest: bytes
     state: State
     purged: bool = False
+    replied: bool = False
 
 
 def decide(known: Known | None, digest: bytes) -> Verdict:
@@ -115,4 +128,5 @@ def decide(known: Known | None, digest: bytes) -> Verdict:
         return Verdict.CONFLICT
     if known.purged:
         return Verdict.REMEMBERED
-    return Verdict.IN_HAND if known.state in OPEN else Verdict.RESEND
+    in_hand = known.state in OPEN and not known.replied
+    return Verdict.IN_HAND if in_hand else Verdict.RESEND

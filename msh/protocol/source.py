@@ -53,6 +53,9 @@ _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+")
 _SERIAL = re.compile(r"[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{2})*|[0-9A-Fa-f]+")
 _PAIR = re.compile(r"\\([0-9A-Fa-f]{2})|\\(.)", re.DOTALL)
 _SPACES = re.compile(r"[ \t]+")
+_SURELY_DECIMAL = 20  # digits
+_LONGEST_DECIMAL = 49
+_LONGEST_SERIAL = 40  # hexadecimal digits
 
 
 def admits(source: Source, address: str, certificate: PeerCertificate | None) -> bool:
@@ -68,9 +71,11 @@ def admits(source: Source, address: str, certificate: PeerCertificate | None) ->
     if certificate is None:
         return False
     presented = _named(certificate)
-    return presented is not None and any(
-        _named(admitted) == presented for admitted in source.certificates
-    )
+    if presented is None:
+        return False
+    serial, issuer = presented
+    named = map(_named, source.certificates)
+    return any(one and one[0] == serial and same_name(one[1], issuer) for one in named)
 
 
 def anyone_admits(
@@ -78,6 +83,11 @@ def anyone_admits(
 ) -> bool:
     """Whether at least one of ``sources`` lets it in: else nothing of it needs to be read."""
     return any(admits(source, address, certificate) for source in sources)
+
+
+def anyone_expects(sources: Iterable[Source], address: str) -> bool:
+    """Whether at least one of ``sources`` lets in something from ``address``, by whatever name."""
+    return any(not source.addresses or contains(source.addresses, address) for source in sources)
 
 
 def contains(networks: Iterable[Network], address: str) -> bool:
@@ -91,7 +101,7 @@ def neighbourhood(address: str) -> str:
     found = read_address(address)
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, 64), strict=False))
-    return address
+    return str(found) if found else address
 
 
 @lru_cache(maxsize=1024)
@@ -126,6 +136,14 @@ def read_network(text: str) -> Network | None:
         return None
 
 
+def wider_network(text: str) -> Network | None:
+    """The network around an address that was written with a prefix, if ``text`` is that."""
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=1024)
 def _named(certificate: PeerCertificate) -> tuple[str, DistinguishedName] | None:
     serial = serial_number(certificate.serial)
@@ -136,12 +154,30 @@ def _named(certificate: PeerCertificate) -> tuple[str, DistinguishedName] | None
 def serial_number(text: str) -> str:
     """A certificate's serial number in upper-case hexadecimal without leading zeros.
 
-    Colons between the bytes are allowed; empty for anything that is no hexadecimal number.
+    Colons between the bytes and a leading 0x are allowed; empty for anything that is no
+    hexadecimal number.
     """
     text = text.strip()
+    text = text[2:] if text[:2] in ("0x", "0X") else text
     if not _SERIAL.fullmatch(text):
         return ""
     return text.replace(":", "").upper().lstrip("0") or "0"
+
+
+def misread_serial(text: str) -> str:
+    """What is surely wrong with a serial number that somebody wrote down; empty if nothing is.
+
+    A long one of decimal digits alone was printed in decimal: of 20 hexadecimal digits, all are
+    decimal ones once in 12,000 numbers, and then 0x in front says that they are meant.
+    """
+    serial = serial_number(text)
+    if not serial:
+        return "a number in hexadecimal is wanted"
+    if text.strip().isdigit() and _SURELY_DECIMAL <= len(serial) <= _LONGEST_DECIMAL:
+        return f"is in decimal; write it in hexadecimal, {int(text):X}, or 0x in front if it is"
+    if len(serial) > _LONGEST_SERIAL:
+        return "is longer than the 20 bytes that a serial number may have (RFC 5280, 4.1.2.2)"
+    return ""
 
 
 def distinguished_name(text: str) -> DistinguishedName | None:
@@ -162,6 +198,20 @@ def distinguished_name(text: str) -> DistinguishedName | None:
             pairs.append((_TYPES.get(kind.lower(), kind.lower()), shown))
         relative.append(frozenset(pairs))
     return tuple(relative)
+
+
+def same_name(one: DistinguishedName, other: DistinguishedName) -> bool:
+    """Whether two names are the same, from whichever end they are written.
+
+    RFC 4514 begins with the most specific part, as in CN=CA,O=TWCA,C=TW; OpenSSL prints the other
+    end first, and nobody who copies that means another name by it.
+    """
+    return one == other or one == other[::-1]
+
+
+def unknown_types(name: DistinguishedName) -> list[str]:
+    """The attribute types in ``name`` that are known neither by name nor by number."""
+    return sorted({kind for part in name for kind, _ in part if not kind[0].isdigit()})
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -24,11 +24,16 @@ class Protected:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A message that may be believed. ``retired``: its key only recognises repeats and replies."""
+    """A message that may be believed.
+
+    ``retired``: its key only recognises repeats, and replies to requests that left under one of the
+    keys ``until`` it, itself included.
+    """
 
     message: Message
     key: str = ""
     retired: bool = False
+    until: frozenset[str] = frozenset()
 
 
 class Security(Protocol):

@@ -51,8 +51,8 @@ def combine(components: Sequence[bytes]) -> bytes:
     key = bytes(len(components[0]))
     for component in components:
         key = bytes(a ^ b for a, b in zip(key, component, strict=True))
-    if not any(key):
-        raise KeyUnusable("the components cancel out")
+    if len(set(key)) == 1:
+        raise KeyUnusable("the components cancel out, or make one byte repeated, which is no key")
     return key
 
 

@@ -10,7 +10,10 @@ from msh.protocol.keys import State, retires
 
 @dataclass(frozen=True, slots=True)
 class WorkingKey:
-    """A key as it is used. ``secret`` is never shown, also not by ``repr``."""
+    """A key as it is used. ``secret`` is never shown, also not by ``repr``.
+
+    Of a compromised key it is empty: that key only keeps its place among the others.
+    """
 
     id: str
     secret: bytes = field(repr=False)
@@ -41,8 +44,19 @@ class KeyRing:
         return next((key for key in self.keys if key.state is State.ACTIVE), None)
 
     def find(self, key_id: str) -> WorkingKey | None:
-        """The key of this id, whatever its state."""
-        return next((key for key in self.keys if key.id == key_id), None)
+        """The key of this id, whatever its state; but none that is compromised."""
+        for key in self.keys:
+            if key.id == key_id:
+                return None if key.state is State.COMPROMISED else key
+        return None
+
+    def compromised(self, key_id: str) -> bool:
+        """Whether an operator has retired the key of this id."""
+        return any(key.id == key_id and key.state is State.COMPROMISED for key in self.keys)
+
+    def until(self, key: WorkingKey) -> frozenset[str]:
+        """The ids of ``key`` and of those offered before it."""
+        return frozenset(one.id for one in self.keys if one.offered <= key.offered)
 
     def retired(self, key: WorkingKey, now: datetime) -> bool:
         """Whether ``key`` may only recognise repeats, and replies to requests not answered yet."""

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from msh.errors import KeyUnusable
+from msh.protection import shown_key_name, too_open
+from msh.security.mac import aes_check_value
 
 #: The line that marks a key made for trying things out.
 TEST_MARK = "# msh test key"
@@ -36,6 +38,11 @@ class KeySource(Protocol):
     @property
     def test(self) -> bool:
         """Whether the key is marked as one for tests; production refuses it."""
+        ...
+
+    @property
+    def check_value(self) -> str:
+        """What shows which key it is: six hexadecimal digits, to be compared with the peer's."""
         ...
 
     def wrap(self, secret: bytes) -> bytes:
@@ -55,7 +62,8 @@ class HeldKeySource:
     """A key-encryption key held in memory; ``name`` tells people where it came from.
 
     Wraps by RFC 3394 (AES-KW), derives by RFC 5869 (HKDF-SHA-256). Raises `KeyUnusable` for a key
-    of another length than 16, 24 or 32 bytes.
+    of another length than 16, 24 or 32 bytes, and for one that is a single byte repeated: a file
+    that was cleared, or an example.
     """
 
     __slots__ = ("_key", "name", "test")
@@ -65,6 +73,8 @@ class HeldKeySource:
             raise KeyUnusable(
                 f"{name}: a key-encryption key has 16, 24 or 32 bytes, this one {len(key)}"
             )
+        if len(set(key)) == 1:
+            raise KeyUnusable(f"{name}: is one byte repeated, which is no key; make a random one")
         self.name = name
         self.test = test
         self._key = key
@@ -74,6 +84,11 @@ class HeldKeySource:
 
     def __reduce__(self) -> str:
         raise TypeError("a key-encryption key is not copied or pickled")
+
+    @property
+    def check_value(self) -> str:
+        """See `KeySource.check_value`."""
+        return aes_check_value(self._key)
 
     def wrap(self, secret: bytes) -> bytes:
         """See `KeySource.wrap`."""
@@ -108,13 +123,14 @@ def open_key_source(name: str, environment: Mapping[str, str] | None = None) -> 
     Raises `KeyUnusable`, saying what to do; the key is never shown.
     """
     scheme, _, place = name.partition(":")
+    shown = shown_key_name(name)
     if scheme == "file" and place:
-        return _read(name, _file(name, Path(place)))
+        return _read(shown, _file(shown, Path(place)))
     if scheme == "env" and place:
         text = (os.environ if environment is None else environment).get(place)
         if text is None:
-            raise KeyUnusable(f"{name}: there is no such environment variable; set it to the key")
-        return _read(name, text)
+            raise KeyUnusable(f"{shown}: there is no such environment variable; set it to the key")
+        return _read(shown, text)
     # What stands there may be the key itself, written in the wrong place.
     raise KeyUnusable("a key-encryption key is named file:PATH or env:NAME, not given as it is")
 
@@ -132,11 +148,8 @@ def _file(name: str, path: Path) -> str:
         status = os.fstat(descriptor)  # of the very file that is read
         if not stat.S_ISREG(status.st_mode):
             raise KeyUnusable(f"{name}: is no ordinary file; put the key into one")
-        if os.name == "posix" and status.st_mode & 0o077:
-            raise KeyUnusable(
-                f"{name}: other users may use this file (mode "
-                f"{stat.S_IMODE(status.st_mode):04o}); allow only its owner: chmod 600 {path}"
-            )
+        if reason := too_open(name.partition(":")[2], status.st_mode):
+            raise KeyUnusable(f"{name}: {reason}")
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(_LARGEST_FILE + 1)
     finally:

@@ -86,8 +86,11 @@ class Maced:
         written = _written(mac.compute(bound(header, message.body)))
         return Protected(enclose(with_mac(header, written, profile), message.body), key_id)
 
-    async def verify(self, parsed: Parsed) -> Verified:
-        """The message, if its MAC is right; else raises `NotAuthentic`, or `NoKey`."""
+    async def verify(self, parsed: Parsed, *, note: bool = True) -> Verified:
+        """The message, if its MAC is right; else raises `NotAuthentic`, or `NoKey`.
+
+        Without ``note``, nobody is told of a key that verifies for the first time.
+        """
         message, key_id = parsed.message, parsed.key_id
         header, mac = _header_and_mac(parsed)
         if not key_id:
@@ -95,24 +98,30 @@ class Maced:
         if message.service in self._exchange_services:
             if key_id != EXCHANGE_KEY:
                 raise NotAuthentic("a message of the key exchange is under another key")
-            _require(self._exchange_mac, mac, header, message)
+            if not self._exchange_mac.verify(mac, bound(header, message.body)):
+                raise NotAuthentic(
+                    "the MAC of the key exchange does not fit; compare the check values of the "
+                    "key-encryption keys on both sides"
+                )
             return Verified(message, EXCHANGE_KEY)
         if key_id == EXCHANGE_KEY:
             raise NotAuthentic("the key of the key exchange protects nothing else")
         key = self._ring.find(key_id)
         if key is None:
-            raise NoKey("the header names a working key that is not known here")
+            gone = "was retired by hand" if self._ring.compromised(key_id) else "is not known here"
+            raise NoKey(f"the header names a working key that {gone}")
         try:
             keyed = self._mac(key)
         except KeyUnusable:
             reason = f"the header names a working key that is not for {self._algorithm}"
             raise NoKey(reason) from None
         _require(keyed, mac, header, message)
-        if key.verified is None or key.state is State.PENDING:
+        if (key.verified is None or key.state is State.PENDING) and note:
             self._verified(key_id, message)
         # Asking the clock costs nothing where only a replaced key can be retired.
-        retired = key.state is State.PREVIOUS and self._ring.retired(key, self._now())
-        return Verified(message, key_id, retired)
+        if key.state is State.PREVIOUS and self._ring.retired(key, self._now()):
+            return Verified(message, key_id, retired=True, until=self._ring.until(key))
+        return Verified(message, key_id)
 
     def retired(self, key: str) -> bool:
         """Whether a stored form under ``key`` must not leave: the key is retired, or unknown."""
@@ -130,15 +139,15 @@ class Maced:
         key = self._ring.sending()
         if key is None:
             raise CannotProtect(
-                f"{message.message_id}: no working key is active with {message.receiver}; "
-                f"exchange one: msh keys exchange {message.receiver}"
+                f"no working key is active with {message.receiver}; exchange one: msh keys "
+                f"exchange {message.receiver}"
             )
         try:
             return key.id, self._mac(key)
         except KeyUnusable as error:
             raise CannotProtect(
-                f"{message.message_id}: the active working key cannot be used ({error}); "
-                f"exchange one: msh keys exchange {message.receiver}"
+                f"the active working key cannot be used ({error}); exchange one: msh keys "
+                f"exchange {message.receiver}"
             ) from None
 
     def _mac(self, key: WorkingKey) -> KeyedMac:

@@ -12,7 +12,7 @@ import asyncio
 import base64
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -31,6 +31,7 @@ from msh.errors import CannotProtect, MalformedMessage, NotAuthentic
 from msh.message import Message
 from msh.profile import Profile
 from msh.protection import Signature
+from msh.security.apart import Apart
 from msh.security.base import Protected, Verified
 from msh.security.certificates import ExpiryWarnings, Listed, OwnCredentials, PeerCertificates
 from msh.security.pem import Credential
@@ -67,6 +68,7 @@ _THREADS: Final = 4
 _LONGEST_PREFIX: Final = 4 * STANDARD_SHAPE.prefix  # bytes of UTF-8
 _MARKUP: Final = 1_000  # of the signature, without its values and PrefixList
 
+_log = logging.getLogger("msh.security")
 # signxml writes what it canonicalises, which is the whole message, to its log.
 _signxml_log = logging.getLogger("signxml.processor")
 _signxml_log.setLevel(logging.WARNING)
@@ -74,19 +76,24 @@ _signxml_log.addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 def open_signed(
-    protection: Signature, now: Callable[[], datetime], *, own: str = "we", peer: str = "the peer"
+    protection: Signature,
+    now: Callable[[], datetime],
+    *,
+    own: str = "we",
+    peer: str = "the peer",
+    apart: Apart | None = None,
 ) -> Signed:
     """The signatures of an agreement. ``own`` and ``peer`` name the parties in warnings.
 
+    ``apart`` has the certificates of the other agreements, which must not be this peer's too.
     ``now`` is the time by which certificates are judged, an aware datetime in UTC. Raises
     `KeyUnusable` where a folder or a file in it cannot be used.
     """
-    return Signed(
-        OwnCredentials(protection.own, now),
-        PeerCertificates(protection, now),
-        now,
-        names=(own, peer),
-    )
+    apart = apart or Apart(now)
+    certificates = PeerCertificates(protection, now, apart.changed)
+    apart.add(peer, certificates)
+    credentials = OwnCredentials(protection.own, now, production=protection.production)
+    return Signed(credentials, certificates, apart, now, names=(own, peer))
 
 
 class Signed:
@@ -109,17 +116,21 @@ class Signed:
         self,
         own: OwnCredentials,
         peer: PeerCertificates,
+        apart: Apart,
         now: Callable[[], datetime],
         *,
         names: tuple[str, str] = ("we", "the peer"),
     ) -> None:
-        self._own, self._peer, self._now = own, peer, now
+        self._own, self._peer, self._apart, self._now = own, peer, apart, now
         self._names = names
         self._signer = _Signer()
         #: How many threads work for it now.
         self.working = 0
         self._verifier = _Verifier()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="msh-signature")
+        # Apart from each other: strangers' messages must not queue before our own.
+        self._signing = ThreadPoolExecutor(_THREADS, thread_name_prefix="msh-signing")
+        self._verifying = ThreadPoolExecutor(_THREADS, thread_name_prefix="msh-verifying")
+        self._lacks = False
         self._warnings, self._warned = ExpiryWarnings(), now()
         self._warnings.give(self.listed(), self._warned)
 
@@ -130,18 +141,23 @@ class Signed:
         """
         self.look()
         credential = self._own.signing()
-        return await self._in_thread(self._signer.sign, message, profile, credential)
+        return await self._in_thread(self._signing, self._signer.sign, message, profile, credential)
 
     async def verify(self, parsed: Parsed) -> Verified:
         """What the peer signed, read again from the signed bytes. Raises `NotAuthentic`."""
         self.look()
-        certificate = self._peer.trusted(require_shape(parsed))
+        shown = require_shape(parsed)
+        try:
+            certificate = self._peer.trusted(shown)
+            self._apart.require(certificate)
+        except NotAuthentic as error:
+            raise NotAuthentic(error.reason, shown) from None
         now = self._now()
         if len(parsed.wire) <= _LARGE:
             signed = self._verifier.signed_bytes(parsed.root, certificate.x509, now)
         else:
             signed = await self._in_thread(
-                _Verifier().signed_bytes, parsed.root, certificate.x509, now
+                self._verifying, _Verifier().signed_bytes, parsed.root, certificate.x509, now
             )
         try:
             message = parse(signed, {parsed.profile.namespace: parsed.profile}).message
@@ -152,11 +168,13 @@ class Signed:
             raise NotAuthentic("what was signed is between other parties")
         return Verified(message, certificate.fingerprint)
 
-    async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    async def _in_thread(
+        self, pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any
+    ) -> Result:
         self.working += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, function, *arguments)
+            return await loop.run_in_executor(pool, function, *arguments)
         finally:
             self.working -= 1
 
@@ -169,19 +187,34 @@ class Signed:
         own, peer = self._names
         return self._own.listed(own) + self._peer.listed(peer)
 
-    def look(self) -> None:
-        """Warn of certificates that end soon, if it is time to look.
+    def look(self, *, at_once: bool = False) -> Sequence[Listed]:
+        """Warn of certificates that end soon, if it is time to look; returns those looked at.
 
-        Called for every message; whoever wants warnings without messages calls it too.
+        Called for every message; without one, ``at_once``, which also tells that none could sign.
         """
         now = self._now()
-        if abs(now - self._warned) >= _LOOK_EVERY:
-            self._warned = now
-            self._warnings.give(self.listed(), now)
+        if not at_once and abs(now - self._warned) < _LOOK_EVERY:
+            return ()
+        self._warned = now
+        listed = self.listed()
+        self._warnings.give(listed, now)
+        if at_once:
+            self._tell_lack()
+        return listed
+
+    def _tell_lack(self) -> None:
+        told, self._lacks = self._lacks, False
+        try:
+            self._own.signing()
+        except CannotProtect as error:
+            self._lacks, peer = True, self._names[1]
+            if not told:
+                _log.error("nothing can be sent to %s, nor its messages answered: %s", peer, error)
 
     async def close(self) -> None:
         """Let go of threads."""
-        self._pool.shutdown()
+        self._signing.shutdown()
+        self._verifying.shutdown()
 
 
 class _Signer:
@@ -206,8 +239,8 @@ class _Signer:
             raise
         except Exception as error:  # whatever it is, nothing may leave unsigned
             raise CannotProtect(
-                f"{message.message_id}: cannot be signed ({type(error).__name__}); msh is at "
-                "fault, so please report it"
+                f"it cannot be signed ({type(error).__name__}); msh is at fault, so please report "
+                "it"
             ) from None
         return Protected(wire, credential.certificate.fingerprint)
 
@@ -218,14 +251,12 @@ class _Signer:
         )
         if _OTHERS(root):
             raise CannotProtect(
-                f"{message.message_id}: its body holds elements of XML-DSig, which a signed "
-                "message may not; send what they belong to in base64"
+                "its body holds elements of XML-DSig, which a signed message may not; send what "
+                "they belong to in base64"
             )
         prefixes = content_prefixes(message.body)
         if len(prefixes) > MOST_PREFIXES:
-            raise CannotProtect(
-                f"{message.message_id}: its content uses more than {MOST_PREFIXES} prefixes"
-            )
+            raise CannotProtect(f"its content uses more than {MOST_PREFIXES} prefixes")
         key = credential.key
         name = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else "rsa"
         signed = self._signers[name].sign(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msh.errors import ConfigurationError
 from msh.store.base import Store
+from msh.store.batches import BatchDraft, PartDraft, StoredBatch, StoredPart
+from msh.store.outcome_records import Asked, Inquiry, Outcome, Repeat, Result
 from msh.store.records import (
     Answer,
     Arrival,
@@ -13,6 +15,7 @@ from msh.store.records import (
     Delivery,
     Draft,
     FirstAttempt,
+    Forgotten,
     InHand,
     New,
     Outbound,
@@ -32,22 +35,32 @@ from msh.store.records import (
 __all__ = [
     "Answer",
     "Arrival",
+    "Asked",
     "Attempt",
+    "BatchDraft",
     "Claim",
     "Conflict",
     "Delivery",
     "Draft",
     "FirstAttempt",
+    "Forgotten",
     "InHand",
+    "Inquiry",
     "New",
     "Outbound",
     "Outbounds",
+    "Outcome",
+    "PartDraft",
     "Purged",
     "Reception",
     "Remembered",
+    "Repeat",
     "Resend",
+    "Result",
     "Store",
+    "StoredBatch",
     "StoredKey",
+    "StoredPart",
     "StoredReply",
     "Suspension",
     "SuspensionKind",

@@ -10,9 +10,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from msh.content import References
 from msh.message import Message
 from msh.profile import RoleCodes
 from msh.protocol.journal import Direction, Entry
+from msh.store.batches import BatchStore
+from msh.store.outcome_records import Result
+from msh.store.outcomes import OutcomeStore
 from msh.store.records import (
     Answer,
     Arrival,
@@ -35,7 +39,7 @@ from msh.store.records import (
 Notify = Callable[[Sequence[Entry]], None]
 
 
-class Store(Protocol):
+class Store(OutcomeStore, BatchStore, Protocol):
     """Where messages, attempts, replies and the journal are kept."""
 
     @property
@@ -43,8 +47,12 @@ class Store(Protocol):
         """Whether other processes can work on the same data."""
         ...
 
-    async def open(self, notify: Notify) -> None:
-        """Connect, migrate, and from now on hand each durable journal entry to ``notify``."""
+    async def open(self, notify: Notify, party: str | None = None) -> None:
+        """Connect, migrate, and from now on hand each durable journal entry to ``notify``.
+
+        The first ``party`` that is given is the one whose messages the data holds: raises
+        `StoreOfAnother` for another one. Without it, whoever looks may look.
+        """
         ...
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -67,13 +75,23 @@ class Store(Protocol):
         *,
         admit: bool = True,
         begin: bool = False,
+        references: References | None = None,
+        result: Result | None = None,
+        repeat: bool = False,
     ) -> Arrival:
         """Store ``message`` if its (sender, MsgId) is new, in one atomic insert; else say what is
         known of the first copy. ``begin`` also raises the run number, for a handler that starts
-        at once; without ``admit`` nothing is inserted.
+        at once; without ``admit`` nothing is inserted. Nor is a message whose timestamp is not
+        after that of one which `purge` has forgotten: it may be that one (`Forgotten`).
 
         Where the sender or the service is suspended, a new message is stored, no run begins, and
-        the `New` says so.
+        the `New` says so. So it does where another message of this sender and service holds one
+        of ``references``; else they are this message's, until it is answered with a code that
+        refuses it, or its content is purged.
+
+        A new message that tells a ``result`` is tied, in this transaction, to the delivery it is
+        about: by its RefToMsgId if it has one, else by its references if they are those of one
+        delivery only. That ends resending and every doubt. ``repeat`` is kept for its handler.
         """
         ...
 
@@ -129,9 +147,17 @@ class Store(Protocol):
     # outbound
 
     async def enqueue(
-        self, draft: Draft, now: datetime, *, first: FirstAttempt | None = None
+        self,
+        draft: Draft,
+        now: datetime,
+        *,
+        first: FirstAttempt | None = None,
+        admit: bool = True,
     ) -> tuple[Delivery, bool]:
         """Queue ``draft`` once per key, or per message id; the flag tells whether it is new.
+
+        It is due at ``draft.due``, or ``now``. Without ``admit`` nothing is queued, and
+        `UnknownMessage` raised for what was not queued before.
 
         With ``first`` a new delivery's first attempt begins in the same transaction, for a caller
         that lets bytes leave at once; its claim has token 1. Raises `KeyReused` if the key or the
@@ -163,7 +189,8 @@ class Store(Protocol):
     ) -> None:
         """Store form, attempt, next due time and *may have arrived*; then bytes may leave.
 
-        Raises `ClaimLost`.
+        Once a copy may have arrived the form stays; until then ``wire`` replaces it. Raises
+        `ClaimLost`.
         """
         ...
 
@@ -216,12 +243,6 @@ class Store(Protocol):
         """End a delivery whose schedule is over. Raises `ClaimLost`."""
         ...
 
-    async def resolve(
-        self, sender: str, message_id: str, receiver: str, by: str, now: datetime
-    ) -> bool:
-        """An authentic result from ``receiver`` for this delivery arrived in message ``by``."""
-        ...
-
     async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
         """Begin a new series of attempts, now. Raises `UnknownMessage` or `UsageError`."""
         ...
@@ -255,9 +276,16 @@ class Store(Protocol):
         """A message verified under this key; the first time counts. A pending key is activated."""
         ...
 
+    async def retire_key(self, peer: str, key: str, now: datetime) -> bool:
+        """A key is known to others: it is compromised, whatever it was. It stays so.
+
+        False if it was already, or is unknown. The journal has no message for it: its id is empty.
+        """
+        ...
+
     async def forget_keys(self, before: datetime) -> int:
-        """Remove previous keys under whose successor a message first verified before ``before``;
-        returns how many.
+        """Remove previous and compromised keys under whose successor a message first verified
+        before ``before``; returns how many.
         """
         ...
 
@@ -340,6 +368,9 @@ class Store(Protocol):
     def purge(self, contents: datetime, ids: datetime, now: datetime) -> AsyncIterator[Purged]:
         """Remove contents settled before ``contents`` and ids settled before ``ids``, in steps.
 
-        Never what is unanswered, still being delivered, in doubt or set aside.
+        Never what is unanswered, still being delivered, in doubt or set aside. The id of a
+        message that was received is kept until the timestamps of its copies, too, are before
+        ``ids``. Lines that the journal got after the content went are removed when they are
+        before ``contents``.
         """
         ...

@@ -9,9 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from msh.catalog import StatusCode
+from msh.content import References
 from msh.protocol import delivery, keys, reception
+from msh.store.outcome_records import Inquiry
 
 Apply = Callable[[Any], object]
+
+#: How the detail of an attempt begins to which something came back that is not authentic.
+UNAUTHENTIC = "what came back is not the answer: not authentic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,14 @@ class StoredReply:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """The message is new, stored, and yours; ``suspended``: to be refused as that."""
+    """The message is new, stored, and yours; ``suspended`` or ``reused``: to be refused as that.
+
+    ``reused``: another message holds one of its references.
+    """
 
     claim: Claim
     suspended: bool = False
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +82,36 @@ class Unknown:
     """Nothing is stored, and nothing was inserted (``admit=False``)."""
 
 
-Arrival = New | Resend | InHand | Conflict | Remembered | Unknown
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """No first copy is known, but there may have been one whose id was forgotten."""
+
+
+Arrival = New | Resend | InHand | Conflict | Remembered | Unknown | Forgotten
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A reception taken over, to be handled by whoever got it."""
+    """A reception taken over, to be handled by whoever got it.
+
+    ``repeat``: it came because it was asked for again. ``rerun``: an operator asked for this run,
+    and the stored reply stays.
+    """
 
     claim: Claim
     wire: bytes
     received: datetime
+    reused: bool = False
+    repeat: bool = False
+    rerun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message to be sent, before timestamp and protection. ``digest`` is the content's."""
+    """A message to be sent, before timestamp and protection. ``digest`` is the content's.
+
+    A result that names no message is tied to it by ``references``. ``about``: what it inquires.
+    """
 
     message_id: str
     service: str
@@ -97,6 +121,10 @@ class Draft:
     digest: bytes
     key: str | None = None
     ref_to: str | None = None
+    references: References | None = None
+    about: Inquiry | None = None
+    #: When it may first leave, if that is not at once.
+    due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +183,8 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Outbound:
     """A delivery that is yours to work on. ``wire`` is the stored form, None before the first;
-    with a form, which holds it, ``body`` may be empty.
+    with a form, which holds it, ``body`` may be empty. While ``delivery.copies`` is 0, another
+    form may take its place.
     """
 
     delivery: Delivery
@@ -186,6 +215,11 @@ class Attempt:
     outcome: str | None
     detail: str
     reconnected: bool
+
+    @property
+    def unauthentic(self) -> bool:
+        """Whether something came back that is not authentic: somebody did answer."""
+        return self.detail.startswith(UNAUTHENTIC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class Counterparty:
     ``url`` is the endpoint to send to. ``lose_request``, ``lose_reply``, ``cut_request``,
     ``cut_reply``, ``delay_request``, ``delay_reply``, ``repeat`` and ``answer`` say what happens
     to the n-th message (from 1) that arrives at the proxy. ``messages`` are those whose handler
-    ran, ``seen`` counts copies.
+    ran, ``seen`` counts copies. Bodies may hold any XML unless it ``checks_content``.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Counterparty:
         answer: Answer | None = None,
         profile: Profile | None = None,
         accepts: Iterable[str] | None = None,
+        checks_content: bool = False,
     ) -> None:
         profile = profile or standard_profile()
         requests = {r.code for r in profile.catalog.services.values() if r.kind == "request"}
@@ -52,6 +53,7 @@ class Counterparty:
             peer=peer,
             peer_role=Role(peer_role),
             profile=profile,
+            checks_content=checks_content,
             endpoint=peer_url,
             sends=frozenset(requests) if peer_url else frozenset(),
             accepts=services,

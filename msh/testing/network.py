@@ -11,8 +11,10 @@ from itertools import count
 from msh.clock import Clock, SystemClock
 from msh.errors import Busy, ConfigurationError, NoAnswer, NotSent, Rejected
 from msh.transport.base import (
+    ANYBODY,
     Accept,
     Forbidden,
+    Gate,
     NotNow,
     Peer,
     Reply,
@@ -40,6 +42,7 @@ class Network:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.listeners: dict[str, Accept] = {}
+        self.gates: dict[str, Gate] = {}
         #: Faults by the number of the exchange, from 1.
         self.faults: dict[int, Fault] = {}
         #: What every exchange meets that has no fault of its own.
@@ -96,8 +99,10 @@ class NetworkTransport:
         )
 
     async def _deliver(self, endpoint: str, wire: bytes) -> bytes:
-        accept = self._network.listeners[endpoint]
-        task = asyncio.ensure_future(accept(wire, Peer("memory"), lambda: None))
+        accept, peer = self._network.listeners[endpoint], Peer("memory")
+        if not self._network.gates[endpoint].admits(peer):
+            raise Rejected("refused: nobody may come from there")
+        task = asyncio.ensure_future(accept(wire, peer, lambda: None))
         self._in_hand.add(task)
         task.add_done_callback(self._in_hand.discard)
         match await asyncio.shield(task):
@@ -114,12 +119,19 @@ class NetworkTransport:
             case Silence() | _:
                 raise NoAnswer("connection closed")
 
-    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
+    async def listen(
+        self,
+        url: str,
+        accept: Accept,
+        ready: Callable[[], Awaitable[bool]],
+        gate: Gate = ANYBODY,
+    ) -> str:
         """Take messages at ``url``; a host of ``*`` becomes a free one."""
         url = url.replace("*", f"host{next(self._network._ports)}")
         if url in self._network.listeners:
             raise ConfigurationError(url, ["the address is in use"])
         self._network.listeners[url] = accept
+        self._network.gates[url] = gate
         self._url = url
         return url
 

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from msh.protocol.source import Network
+from msh.protocol.source import Network, neighbourhood
 from msh.transport import http_rules as rules
-from msh.transport.base import Accept, Peer
+from msh.transport.base import ANYBODY, Accept, Peer
 from msh.transport.http_rules import Answer, ListenLimits
+from msh.transport.shares import Share
+from msh.transport.telling import Telling
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,14 +39,17 @@ def asgi_app(
     ready: Callable[[], Awaitable[bool]],
     limits: ListenLimits | None = None,
     proxies: Sequence[Network] = (),
+    admits: Callable[[Peer], bool] = ANYBODY.admits,
 ) -> Application:
     """An ASGI 3 application that takes messages at ``path`` and answers the health questions.
 
     Hosts in ``proxies`` are believed when they say who is behind them
     (`msh.transport.http_rules.peer_behind`); the host server must not itself replace the client's
-    address by what a header says.
+    address by what a header says. Of a peer whom ``admits`` does not let in, no body is read.
     """
     bounds = limits or ListenLimits()
+    unfinished = Share(bounds.unfinished_each)
+    contradicted = Telling("messages refused with 400")
     in_hand: set[asyncio.Task[Any]] = set()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,15 +81,18 @@ def asgi_app(
         direct = Peer((scope.get("client") or ("",))[0])
         peer = rules.peer_behind(direct, header, proxies)
         if isinstance(peer, Answer):
+            contradicted.tell(rules.CONTRADICTION, direct.address)
             return peer
-        wire = await _body(receive, bounds)
-        if isinstance(wire, Answer):
-            return wire
-        # Shielded: what a request began outlives its connection.
-        task = asyncio.ensure_future(accept(wire, peer, lambda: None))
-        in_hand.add(task)
-        task.add_done_callback(in_hand.discard)
         try:
+            if not admits(peer):
+                return rules.FORBIDDEN
+            wire = await _body(receive, bounds, unfinished, neighbourhood(peer.address))
+            if isinstance(wire, Answer):
+                return wire
+            # Shielded: what a request began outlives its connection.
+            task = asyncio.ensure_future(accept(wire, peer, lambda: None))
+            in_hand.add(task)
+            task.add_done_callback(in_hand.discard)
             acceptance = await asyncio.shield(task)
         except Exception as error:
             # Not the error's text, which may quote the message.
@@ -95,10 +103,12 @@ def asgi_app(
     return application
 
 
-async def _body(receive: Receive, limits: ListenLimits) -> bytes | Answer:
+async def _body(
+    receive: Receive, limits: ListenLimits, unfinished: Share, holder: str
+) -> bytes | Answer:
     began = asyncio.get_running_loop().time()
     chunks: list[bytes] = []
-    received = 0
+    received = kept = 0
     try:
         while True:
             async with asyncio.timeout_at(began + limits.body_deadline(received)):
@@ -112,8 +122,13 @@ async def _body(receive: Receive, limits: ListenLimits) -> bytes | Answer:
             chunks.append(chunk)
             if not event.get("more_body", False):
                 return b"".join(chunks)
+            if not unfinished.take(holder, len(chunk)):
+                return rules.CROWDED
+            kept = received
     except TimeoutError:
         return rules.TOO_SLOW
+    finally:
+        unfinished.give_back(holder, kept)
 
 
 async def _send(send: Send, answer: Answer) -> None:

@@ -89,6 +89,33 @@ class Accept(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Who may come at all: asked before anything of a message is read. It never waits or raises."""
+
+    def expects(self, address: str) -> bool:
+        """Whether anybody may come from this IP address, with whatever certificate."""
+        ...
+
+    def admits(self, peer: Peer) -> bool:
+        """Whether ``peer`` may come; one that may not is counted, and answered as `Forbidden`."""
+        ...
+
+
+class Anybody:
+    """The `Gate` that is always open."""
+
+    def expects(self, address: str) -> bool:
+        """Yes."""
+        return True
+
+    def admits(self, peer: Peer) -> bool:
+        """Yes."""
+        return True
+
+
+ANYBODY = Anybody()
+
+
 class Transport(Protocol):
     """One way to reach peers and to be reached."""
 
@@ -100,11 +127,18 @@ class Transport(Protocol):
         """
         ...
 
-    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
+    async def listen(
+        self,
+        url: str,
+        accept: Accept,
+        ready: Callable[[], Awaitable[bool]],
+        gate: Gate = ANYBODY,
+    ) -> str:
         """Serve ``accept`` at ``url`` until `close`; returns the URL with the port in use.
 
-        ``ready`` answers the readiness question. Raises `ConfigurationError` if the address
-        cannot be used.
+        ``ready`` answers the readiness question. Nothing reaches ``accept`` that comes from a
+        peer whom ``gate`` does not admit. Raises `ConfigurationError` if the address cannot be
+        used.
         """
         ...
 

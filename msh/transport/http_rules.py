@@ -25,6 +25,12 @@ class ListenLimits:
     A body must arrive within ``body_seconds``, and after ``grace_seconds`` at ``least_rate``
     bytes a second or faster; one that is not complete when the listener is told to stop, within
     ``stopping_seconds`` of that.
+
+    There are at most ``connections`` at once, ``connections_each`` from one address (of IPv6 from
+    one /64), and fewer if the process may not open so many files, of which it keeps
+    ``spare_descriptors``. Addresses that no agreement admits have ``strangers`` of them together,
+    and ``strangers_each``. ``unfinished_each`` is how many bytes of bodies that are not complete
+    are kept for one address.
     """
 
     max_bytes: int = 1_048_576
@@ -33,7 +39,12 @@ class ListenLimits:
     grace_seconds: float = 5.0
     least_rate: float = 1024.0
     stopping_seconds: float = 1.0
-    connections: int = 1000
+    connections: int = 800  # with spare_descriptors, within the 1,024 files of most systems
+    connections_each: int = 200
+    strangers: int = 100
+    strangers_each: int = 10
+    spare_descriptors: int = 128
+    unfinished_each: int = 33_554_432
 
     def body_deadline(self, received: int) -> float:
         """Seconds after the head by which more than ``received`` bytes must have come."""
@@ -55,9 +66,15 @@ TOO_LARGE = Answer(413, close=True)
 TOO_SLOW = Answer(408, close=True)
 FAILED = Answer(500, close=True)
 OTHER_VERSION = Answer(505, close=True)
-#: A body that was cut because the listener stops: nothing of it was read.
-STOPPING = Answer(503, headers=(("Retry-After", "5"),), close=True)
+#: A body that was cut because the listener stops, or its peer has too many: nothing was read.
+STOPPING = CROWDED = Answer(503, headers=(("Retry-After", "5"),), close=True)
+FORBIDDEN = Answer(403, close=True)
 AMBIGUOUS = Answer(400, close=True)
+#: What the log says of that.
+CONTRADICTION = (
+    "a proxy's headers contradict themselves (X-CIP is one address and no port, X-CSN and X-ISR "
+    "come together, and none of them twice)"
+)
 
 
 def refuse_head(
@@ -148,7 +165,7 @@ def answer_to(acceptance: Acceptance) -> Answer | None:
         case Unreadable(fault):
             return Answer(400, fault, XML)
         case Forbidden():
-            return Answer(403, close=True)
+            return FORBIDDEN
         case _:
             return None
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from msh.errors import ConfigurationError
-from msh.protection import PeerCertificate
+from msh.protection import PeerCertificate, too_open
 
 
 class ClientCertificates(StrEnum):
@@ -105,6 +105,8 @@ def _load(context: ssl.SSLContext, tls: Tls) -> list[str]:
         problems += [problem for problem in readable if problem]
         if not problems:
             name = "tls.key" if tls.key is not None else "tls.certificate"
+            if reason := too_open(key, key.stat().st_mode):
+                problems.append(f"{name}: {key}: {reason}")
             problems += _tried(
                 # Without a password, OpenSSL would ask for one on the terminal.
                 lambda: context.load_cert_chain(str(tls.certificate), str(key), lambda: ""),

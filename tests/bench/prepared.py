@@ -69,7 +69,7 @@ def make_keys(folder: Path) -> None:
         own.chmod(0o600)
         (folder / peer / "peer" / f"{party}.pem").write_bytes(pem)
     kek = folder / "kek"
-    kek.write_text("# msh test key\n" + "5a" * 32 + "\n")
+    kek.write_text("# msh test key\n" + "5a3c" * 16 + "\n")
     kek.chmod(0o600)
 
 

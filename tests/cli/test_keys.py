@@ -22,7 +22,7 @@ from msh.store import StoredKey, open_store
 from tests.cli.conftest import PATIENCE, Folder, Run, serving, unused_port
 from tests.cli.protected import give_up_soon, pair
 
-A, B, C = "0f" * 32, "3c" * 32, "a1" * 32
+A, B, C = "0f1e" * 16, "3c71" * 16, "a1b2" * 16
 
 
 def key_in(path: Path) -> str:
@@ -252,6 +252,34 @@ def test_whom_no_key_can_be_exchanged_with(run: Run, biz: Folder, tmp_path: Path
     assert run("-c", biz.config, "keys", "list", "BANK").exit_code == 2
     none = run("-c", biz.config, "keys", "rotate")
     assert (none.exit_code, "no agreement" in none.stderr) == (0, True)
+
+
+def test_a_key_that_others_know_is_retired(run: Run, tmp_path: Path) -> None:
+    psp, biz = pair(run, tmp_path, "mac")
+    none = run("-c", biz.config, "keys", "retire", "PSP", "old")
+    assert (none.exit_code, "only: none" in none.stderr) == (2, True)
+    assert not biz.database.exists()
+    with serving(psp) as server:
+        biz.reach("PSP", server.line)
+        assert run("-c", biz.config, "keys", "exchange", "PSP").exit_code == 0
+        (key,) = listed(run, biz)
+        sent = run("-c", biz.config, "send", "PS810FTRQ", biz.message(), "--wait")
+        assert sent.exit_code == 0, sent.stderr
+        # The process that receives learns of it from the file.
+        retired = run("-c", psp.config, "keys", "retire", "BIZ", key["id"])
+        assert retired.exit_code == 0, retired.stderr
+        assert "is retired (it was active)" in retired.stdout
+        assert f"msh keys retire PSP {key['id']}" in retired.stderr
+        assert "are held" in retired.stderr
+        give_up_soon(biz)
+        refused = run("-c", biz.config, "send", "PS810FTRQ", biz.message(), "--wait")
+        assert refused.exit_code == 1
+        assert "in doubt" in refused.stdout
+    assert [one["state"] for one in listed(run, psp, "BIZ")] == ["compromised"]
+    again = run("-c", psp.config, "keys", "retire", "BIZ", key["id"])
+    assert (again.exit_code, "was retired before" in again.stdout) == (0, True)
+    unknown = run("-c", psp.config, "keys", "retire", "BIZ", "K9")
+    assert (unknown.exit_code, key["id"] in unknown.stderr) == (2, True)
 
 
 def test_a_key_that_has_retired_is_listed_so_and_forgotten_by_purge(

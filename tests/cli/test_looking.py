@@ -16,6 +16,7 @@ from msh.cli.output import local_short
 from msh.errors import UsageError
 from msh.protocol.digest import message_digest
 from msh.store import open_store
+from msh.testing.contracts.samples import result_comes
 from tests.cli.conftest import Folder, Run
 from tests.cli.test_sending import parsed
 
@@ -62,7 +63,7 @@ def listed(run: Run, folder: Folder, *options: str) -> list[str]:
 def test_list_before_anything_was_stored_makes_no_database(run: Run, biz: Folder) -> None:
     assert listed(run, biz) == []
     plain = run("-c", biz.config, "list")
-    said = f"no messages: {biz.database} does not exist yet\n"
+    said = f"msh: no messages: {biz.database} does not exist yet\n"
     assert (plain.exit_code, plain.stdout, plain.stderr) == (0, "", said)
     assert not biz.database.exists()
 
@@ -275,7 +276,7 @@ def test_tail_counts_lines_over_the_holes_that_purging_leaves(run: Run, biz: Fol
             name = f"TEMPORARY-{number}"
             draft = msh.store.Draft(name, "PS810FTRQ", "BIZ", "PSP", b"<a/>", name.encode())
             await store.enqueue(draft, datetime.now(UTC))
-            await store.resolve("BIZ", name, "PSP", "PSP-9", datetime.now(UTC))
+            await result_comes(store, name, datetime.now(UTC), name=f"PSP-{number}")
         later = datetime.now(UTC) + timedelta(days=9)
         assert sum([step.contents async for step in store.purge(later, later, later)]) == 30
         await store.close()

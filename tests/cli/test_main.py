@@ -18,7 +18,7 @@ from tests.cli.conftest import Folder, Run, spawned, started
 
 COMMANDS = [
     *("init", "serve", "send", "resend", "compose", "check"),
-    *("list", "show", "why", "tail", "codes", "purge"),
+    *("list", "show", "why", "tail", "codes", "purge", "wsdl"),
     *("suspend", "resume", "suspensions"),
 ]
 #: Commands of groups, and whether they work on a configuration.

@@ -139,7 +139,7 @@ def test_a_repeat_gets_the_stored_reply_byte_for_byte(run: Run, biz: Folder, psp
     assert ledger(psp) == [("BIZ-1", "1250000.00")]
     assert "Repeats of it came once" in run("-c", psp.config, "why", "BIZ-1").stdout
     tailed = run("-c", psp.config, "tail", "--from-start", "--until-idle", "0").stdout
-    assert "replayed     a repeat got the stored reply" in tailed
+    assert "replayed     a repeat: the stored reply is for it" in tailed
 
 
 def test_a_refusal_is_exit_code_1(run: Run, biz: Folder, psp: Folder) -> None:

@@ -176,6 +176,47 @@ def test_an_attempt_under_way() -> None:
             "given up     surely not sent: no copy has left",
         ),
         (Step.RESOLVED, {"by": "PSP-9", "state": "resolved"}, "result       came in PSP-9"),
+        (
+            Step.RESOLVED,
+            {"by": "PSP-9", "status": "PSPBK0000I"},
+            "result       came in PSP-9, PSPBK0000I 處理完成",
+        ),
+        (
+            Step.OUTCOME,
+            {"by": "PSP-9", "status": "PSPBK0000I", "differs": True},
+            "result       a different one came in PSP-9, PSPBK0000I 處理完成",
+        ),
+        (Step.OUTCOME, {"by": "PSP-9"}, "result       another one came in PSP-9"),
+        (Step.INQUIRED, {"by": "BIZ-9"}, "inquiry      BIZ-9 asks what became of it"),
+        (
+            Step.STILL_IN_DOUBT,
+            {"by": "PSP-9", "status": "PSPBK0107E", "said": "processing"},
+            "inquiry      PSP-9, PSPBK0107E 帳務處理中，請稍後再查詢: that leaves the doubt",
+        ),
+        (
+            Step.NOT_EXECUTED,
+            {"by": "PSP-9", "status": "PSPBK0110E"},
+            "inquiry      PSP-9, PSPBK0110E 查無原交易記錄: it was not executed",
+        ),
+        (
+            Step.SETTLED,
+            {"was": "in-doubt", "state": "resolved", "because": "by phone"},
+            "settled      an operator found it resolved: by phone",
+        ),
+        (Step.REPEAT_ASKED, {"by": "PSP-9"}, "asked for    again, by PSP-9"),
+        (Step.REPEATED, {"tries": 2}, "sent again   the same bytes, try 2"),
+        (
+            Step.AMBIGUOUS,
+            {"candidates": 2},
+            "untied       2 requests have its references: none is taken",
+        ),
+        (Step.RERUN_ASKED, {}, "run again    asked for by an operator"),
+        (
+            Step.RERUN_ENDED,
+            {"status": "PSPBK0000I"},
+            "run again    ended with PSPBK0000I 處理完成; the stored reply stays",
+        ),
+        (Step.CLOSED, {"because": "by phone"}, "closed       by an operator: by phone"),
         (Step.RESEND_ASKED, {"was": "in-doubt"}, "resend       asked for; it was in-doubt"),
         (Step.RECEIVED, {"bytes": 2345}, "received     2,345 bytes, on disk"),
         (
@@ -205,7 +246,7 @@ def test_an_attempt_under_way() -> None:
         (
             Step.REPLAYED,
             {"status": "PSPPM0000I"},
-            "replayed     a repeat got the stored reply, PSPPM0000I 處理完成",
+            "replayed     a repeat: the stored reply is for it, PSPPM0000I 處理完成",
         ),
         (Step.CONFLICT, {}, "conflict     another message with this id was refused"),
     ],

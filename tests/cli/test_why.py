@@ -81,12 +81,23 @@ def of_reception(state: R, **changes: Any) -> str:
             D.IN_DOUBT,
             {},
             ["given up", "2 copies may have arrived", "in doubt", "Ask PSP", "PS811FTRRQ",
+             "msh settle",
              "never send"],
         ),
         (
             D.RESOLVED,
             {"resolved_by": "PSP-9"},
-            ["No answer to it was recorded", "PSP-9", "executed", "nothing to do"],
+            ["No answer to it was recorded", "PSP-9", "known there", "nothing to do"],
+        ),
+        (
+            D.RESOLVED,
+            {"resolved_by": "an operator"},
+            ["an operator found that it was executed", "nothing to do"],
+        ),
+        (
+            D.NOT_EXECUTED,
+            {"resolved_by": "PSP-9"},
+            ["was not executed", "PSP-9", "as a new message"],
         ),
         (
             D.RESOLVED,

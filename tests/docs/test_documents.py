@@ -20,6 +20,7 @@ from sybil.parsers.myst import CodeBlockParser
 import msh
 from msh.agreement import Handling, Limits, Reliability
 from msh.cli import app
+from msh.cli.samples import sample_body
 from msh.config import Retention, read_configuration
 from msh.envelope import normal_body, parse, serialise
 from msh.errors import ConfigurationError
@@ -33,7 +34,7 @@ from tests.transport.certificates import identity
 
 DOCS = ROOT / "docs"
 #: Documents whose code stands in another folder than the business system's.
-ROLES = {"handlers.md": "psp", "http.md": "psp"}
+ROLES = {"handlers.md": "psp", "http.md": "psp", "rules.md": "psp"}
 
 
 def text(name: str) -> str:
@@ -86,12 +87,17 @@ async def test_the_handlers_of_the_document_answer(folder: Made, platform: Count
     async with handler:
         statuses = {}
         for service in ("PS810FTRQ", "PS830INQRQ", "PS850CERQ", "PS860INQRQ", "IS910SMDRQ"):
-            answer = await post(handler, service, f"<{service}/>")
+            answer = await post(handler, service, body_of(service))
             statuses[service] = str(answer.status)
         followed = await handler.store.deliveries()
     assert statuses.pop("PS850CERQ") == "PSPPM0001S"
     assert set(statuses.values()) == {"PSPPM0000I"}
     assert [(one.service, one.ref_to) for one in followed] == [("PS831INRRQ", "BIZ-PS830INQRQ")]
+
+
+def body_of(service: str) -> str:
+    """The sample; of an exchange, one in a currency that the page's handler refuses."""
+    return sample_body(service).replace("<Sell>\n    <Ccy>USD", "<Sell>\n    <Ccy>SGD")
 
 
 async def post(handler: msh.MessageServiceHandler, service: str, body: str) -> msh.Message:
@@ -151,7 +157,7 @@ def make_keys(folder: Path) -> None:
     authority = identity(folder / "tls", "authorities", authority=True)
     identity(folder / "tls", "psp", authority)
     (folder / "keys/authorities.pem").write_bytes(authority.certificate.read_bytes())
-    (folder / "keys/bank.key").write_text("00" * 32, encoding="utf-8")
+    (folder / "keys/bank.key").write_text("5a3c" * 16, encoding="utf-8")
 
 
 def test_the_protected_file_is_accepted(tmp_path: Path) -> None:
@@ -186,6 +192,8 @@ def test_every_key_is_in_the_tables_and_no_other(tmp_path: Path) -> None:
         "`[listen]`": "listen",
         "`[tls]`": "tls",
         "`[retention]`": "retention",
+        "`[hours]`": "hours",
+        "`[cut_time]`": "cut_time",
         "`[agreements.PARTY]`": "agreements.PSP",
         "`[agreements.PARTY.signature]`": "agreements.BIZ.signature",
         "`[agreements.PARTY.mac]`": "agreements.BANK.mac",
@@ -198,7 +206,7 @@ def test_every_key_is_in_the_tables_and_no_other(tmp_path: Path) -> None:
     known = known_keys(tmp_path, "protected") | known_keys(tmp_path, "whole")
     assert known["agreements.BIZ.source"] == known["agreements.PSP.source"]
     assert known["agreements.PSP.inbound"] == known["agreements.PSP.outbound"]
-    subtables = {"party", "listen", "tls", "retention", "agreements"}
+    subtables = {"party", "listen", "tls", "retention", "hours", "cut_time", "agreements"}
     parts = {"signature", "mac", "source", "outbound", "inbound", "limits", "handling"}
     for heading, table in tables.items():
         below = parts if table == "agreements.PSP" else set()

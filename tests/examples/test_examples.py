@@ -148,6 +148,23 @@ def test_senders_and_receiver(psp: Path, tmp_path: Path, environment: dict[str, 
     assert ledger[0] == said.split()[0]
 
 
+def test_a_soap_client(psp: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    file = psp / "msh.toml"
+    text = file.read_text(encoding="utf-8")
+    if "checks_content" not in text:
+        text = text.replace("[agreements.BIZ]\n", "[agreements.BIZ]\nchecks_content = true\n")
+    file.write_text(text, encoding="utf-8")
+    with running(["-m", "msh.cli", "serve"], psp, environment) as server:
+        url = address(server, server.stdout)
+        run(["-m", "msh.cli", "wsdl", "--endpoint", url], tmp_path, environment)
+        command = [str(EXAMPLES / "zeep_client.py"), "wsdl/sms.wsdl", "BIZ-1"]
+        around = environment | {"NO_PROXY": "*"}
+        first, again = (run(command, tmp_path, around) for _ in range(2))
+        assert ended(server, signal.SIGTERM)[0] == 0
+    assert re.fullmatch(r"PSP-\S+ PSPPM\d{4}[IW] \S.*\n", first)
+    assert first == again, "the same id is the same message"
+
+
 def test_the_readme_from_its_beginning_in_one_folder(
     psp: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

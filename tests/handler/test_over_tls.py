@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import msh
+from msh.cli.samples import sample_body
+from msh.security.issuing import self_signed
 from tests.transport.certificates import Identity, identity
 
 PARTY = """
@@ -47,6 +50,20 @@ resends = 0
 timeout = 2
 """
 )
+
+
+async def test_a_certificate_that_has_ended_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begins = datetime.now(UTC).replace(microsecond=0) - timedelta(days=9)
+    pem, _ = self_signed("psp", begins, begins + timedelta(days=1), ecdsa=True)
+    (tmp_path / "psp.pem").write_bytes(pem)
+    (tmp_path / "psp.key").write_bytes(pem)
+    identity(tmp_path, "authority", authority=True)
+    async with platform(tmp_path, ""):
+        pass
+    assert "certificate of PSP (TLS)" in caplog.text
+    assert "has ended" in caplog.text
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ async def test_a_message_with_the_partys_certificate_is_answered(
     async with platform(tmp_path, f"{where}\n{certificate(own)}") as receiver:
         assert receiver.url is not None
         async with business(tmp_path, receiver.url) as sender:
-            receipt = await sender.send("PS810FTRQ", "<Pay/>")
+            receipt = await sender.send("PS810FTRQ", sample_body("PS810FTRQ"))
             assert str((await receipt.reply()).status) == "PSPPM0000I"
 
 
@@ -109,7 +126,7 @@ async def test_another_certificate_or_address_is_refused_unread(
     async with platform(tmp_path, source) as receiver:
         assert receiver.url is not None
         async with business(tmp_path, receiver.url) as sender:
-            receipt = await sender.send("PS810FTRQ", "<Pay/>")
+            receipt = await sender.send("PS810FTRQ", sample_body("PS810FTRQ"))
             with pytest.raises(msh.InDoubt):
                 await receipt.reply()
         assert await receiver.store.receptions() == []

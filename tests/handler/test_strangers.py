@@ -8,7 +8,9 @@ import msh
 from msh.protection import PeerCertificate, Source
 from msh.receiver import STRANGER_BURST
 from msh.transport.base import Forbidden, Peer, Reply, Silence
+from msh.transport.http import HttpTransport
 from tests.handler.conftest import BODY
+from tests.transport.requests import XML, Server, post
 
 HERE = Source(addresses=(ip_network("10.1.0.0/16"), ip_network("2001:db8::/32")))
 CERTIFICATE = PeerCertificate("0A1B", "CN=Test CA,O=Bank")
@@ -32,6 +34,23 @@ async def test_refusals_of_one_address_are_limited_and_leave_no_row(world) -> No
     assert isinstance(await platform.accept(await wire_of(world), stranger), Reply)
 
 
+async def test_one_line_tells_of_the_latest_whatever_it_claims(world, caplog) -> None:
+    source = Source(certificates=(CERTIFICATE,))
+    platform = await world.platform(source=source)
+    other = PeerCertificate("0A1C", "CN=Odd\nCA," + 300 * "x")
+    for _ in range(3):
+        await platform.accept(await wire_of(world), Peer("192.0.2.1\x1b[2J", other))
+    (line,) = [one.getMessage() for one in caplog.records if "refused unread" in one.getMessage()]
+    assert "the latest from 192.0.2.1?[2J, TLS certificate 0A1C of the issuer CN=Odd?CA,xx" in line
+    assert line.isprintable()
+    assert len(line) < 400
+    caplog.clear()
+    wire = (await wire_of(world)).replace(b">BIZ<", b">BIX<")
+    await platform.accept(wire, Peer("192.0.2.1", CERTIFICATE))
+    assert "claiming to be PS810FTRQ BIZ-" in caplog.text
+    assert " of BIX to PSP" in caplog.text
+
+
 async def test_the_addresses_of_one_ipv6_network_are_one_place(world) -> None:
     platform = await world.platform()
     answers = [
@@ -53,6 +72,42 @@ async def test_messages_come_from_the_agreed_addresses_only(world) -> None:
         answer = await platform.accept(wire, Peer(address))
         assert b"PSPPM0000I" in answer.wire
     assert len(platform.calls) == 1
+
+
+async def test_over_http_the_address_is_asked_for_before_the_body(world) -> None:
+    platform = world.handler("PSP", source=HERE)
+    listening = msh.MessageServiceHandler(
+        platform.agreements,
+        "sqlite::memory:",
+        listen="http://127.0.0.1:0/sms",
+        transports={"memory": world.network.transport()},
+    )
+
+    @listening.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")
+    async def handle(message: msh.Message) -> msh.Reply:
+        raise AssertionError("nothing may be handled")
+
+    async with listening:
+        server = Server(HttpTransport(), listening.url)
+        head = post(XML, "Content-Length: 1048576", body=b"", length=False)
+        assert await server.status(head) == 403
+        assert listening.receiver.refused.total() == 1
+        live = b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        assert await server.status(live) == 200
+        # inside a web framework too
+        sent = []
+
+        async def send(event) -> None:
+            sent.append(event)
+
+        async def receive() -> None:
+            raise AssertionError("nothing may be read")
+
+        headers = [(b"content-type", b"text/xml")]
+        scope = {"type": "http", "method": "POST", "path": "/sms", "headers": headers}
+        await listening.asgi()({**scope, "client": ("192.0.2.1", 1)}, receive, send)
+        assert sent[0]["status"] == 403
+        assert listening.receiver.refused.total() == 2
 
 
 async def test_a_party_is_bound_to_its_certificate(world) -> None:

@@ -65,6 +65,10 @@ def first_time(message_id: str) -> bool:
     return True
 
 
+def is_mended() -> bool:
+    return Path(FOLDER, "mended").exists()
+
+
 def handler(own: str, peer: str, url: str | None, port: str) -> msh.MessageServiceHandler:
     made = msh.MessageServiceHandler(
         msh.Agreements.of(own, [terms(own, peer, url)]),
@@ -82,6 +86,8 @@ def platform(port: str) -> msh.MessageServiceHandler:
     async def transfer(message: msh.Message) -> msh.Reply:
         die("handling")
         if "fail-always" in message.message_id:
+            raise ValueError
+        if "fail-until" in message.message_id and not is_mended():
             raise ValueError
         if "fail-once" in message.message_id and first_time(message.message_id):
             raise ValueError

@@ -13,7 +13,7 @@ from tests.kill.test_outbound import settle
 @pytest.fixture
 def kek(tmp_path: Path) -> str:
     file = tmp_path / "kek"
-    file.write_text("# msh test key\n" + "5a" * 32 + "\n")
+    file.write_text("# msh test key\n" + "5a3c" * 16 + "\n")
     file.chmod(0o600)
     return str(file)
 

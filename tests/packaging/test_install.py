@@ -1,4 +1,4 @@
-"""The wheel and the sdist carry the schemas, and msh finds them in each kind of installation."""
+"""The wheel and the sdist carry schemas and samples, and msh finds them however it is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import msh
 ROOT = Path(msh.__file__).resolve().parents[1]
 LOOK = (
     "import msh, msh.catalog, msh.profiles; print(msh.__file__);"
-    "print(len(msh.catalog.load().statuses), msh.profiles.standard_profile().namespace)"
+    "print(len(msh.catalog.load().statuses), msh.profiles.standard_profile().namespace);"
+    "from msh.cli.samples import sample_body;"
+    "print(msh.bodies.of().read('PS810FTRQ', sample_body('PS810FTRQ').encode())['BusType'])"
 )
 
 
@@ -56,15 +58,20 @@ def test_wheel(tmp_path, by_way_of):
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
     assert "msh/schemas/tdcc-psp-3.4/profile.toml" in names
+    assert "msh/schemas/tdcc-psp-3.4/envelope.xsd" in names
+    assert "msh/schemas/tdcc-psp-3.4/bodies/PS810FTRQ.xsd" in names
+    assert len([name for name in names if name.startswith("msh/examples/messages/")]) == 26
     assert "msh/py.typed" in names
     assert "msh/store/sqlite/migrations/0001_initial.sql" in names
     assert not [name for name in names if name.startswith(("tests/", "examples/"))]
-    file, found = look(tmp_path / "installed")
+    file, found, sample = look(tmp_path / "installed")
     assert Path(file).is_relative_to(tmp_path / "installed")
     assert found == "62 urn:tdcc:psp:sms:3.4"
+    assert sample == "010"
 
 
 def test_editable():
-    file, found = look(ROOT)
+    file, found, sample = look(ROOT)
     assert Path(file).is_relative_to(ROOT)
     assert found == "62 urn:tdcc:psp:sms:3.4"
+    assert sample == "010"

@@ -17,10 +17,11 @@ from msh.protocol.checks import (
     Refusal,
     fits_schema,
     in_time,
-    keeps_the_rules,
     judge,
+    keeps_the_rules,
     known_service,
     may_use,
+    open_now,
     past_time_to_live,
     unbound,
 )
@@ -60,7 +61,7 @@ def judged(agreement: Agreement = AGREEMENT, **changes: object) -> Judged:
 
 
 def test_the_checks_stand_in_the_order_of_the_specification() -> None:
-    assert (in_time, known_service, may_use, fits_schema, keeps_the_rules) == CHECKS
+    assert (in_time, known_service, may_use, open_now, fits_schema, keeps_the_rules) == CHECKS
 
 
 def test_a_good_message_passes() -> None:

@@ -12,6 +12,7 @@ from msh.catalog import Meaning, Status, StatusCode
 from msh.profile import Role
 from msh.profiles import standard_profile
 from msh.protocol.delivery import (
+    DOUBTFUL,
     OPEN,
     REPLACEABLE,
     SETTLED,
@@ -27,8 +28,6 @@ from msh.protocol.delivery import (
 ROLES = standard_profile().roles
 REPLIES = (Event.REPLY, Event.REPLY_SYSTEM_ERROR, Event.REPLY_SAYS_NOTHING)
 ENDS = (Event.EXHAUSTED_NEVER_SENT, Event.EXHAUSTED_MAYBE_SENT)
-#: Ended, and the message may have taken effect.
-DOUBTFUL = frozenset({State.OUTCOME_UNKNOWN, State.REFUSED_IN_DOUBT, State.IN_DOUBT})
 
 #: What facts say of a resend: these codes tell nothing of the first copy.
 PLATFORM_IN_DOUBT = ("0001W", "0002W", "0001E", "0002E", "0003E", "0004E", "0002S")
@@ -69,9 +68,9 @@ def test_every_state_can_be_reached_and_every_event_happens() -> None:
 
 
 def test_the_groups_of_states_cover_every_state_once() -> None:
-    groups = [*OPEN, *SETTLED, *DOUBTFUL, State.NOT_SENT]
+    groups = [*OPEN, *SETTLED, *DOUBTFUL, State.NOT_SENT, State.NOT_EXECUTED]
     assert sorted(groups) == sorted(State)
-    assert sorted([*OPEN, *DOUBTFUL, State.NOT_SENT]) == sorted(REPLACEABLE)
+    assert sorted(set(State) - SETTLED) == sorted(REPLACEABLE)
 
 
 @pytest.mark.parametrize("state", sorted(SETTLED))
@@ -86,7 +85,7 @@ def test_nothing_leads_out_of_what_is_settled(state: State) -> None:
 def test_a_reply_can_be_taken_in_every_state_but_before_the_first_attempt(
     state: State, event: Event
 ) -> None:
-    assert step(state, event) in SETTLED | DOUBTFUL
+    assert step(state, event) in SETTLED | DOUBTFUL | {State.NOT_EXECUTED}
     with pytest.raises(NoTransition):
         step(State.QUEUED, event)
 
@@ -121,7 +120,7 @@ def test_whatever_happens_no_answer_is_lost(events: list[Event]) -> None:
     for event in events:
         if event in TRANSITIONS[state]:
             state = step(state, event)
-            answered = answered or event in (Event.REPLY, Event.RESULT)
+            answered = answered or event in (Event.REPLY, Event.RESULT, Event.FOUND_EXECUTED)
         assert (state in SETTLED) == answered
 
 
@@ -232,3 +231,20 @@ def test_what_a_sender_may_believe(events: tuple[Event, ...], state: State) -> N
 def test_a_refusal_is_read_by_its_meaning() -> None:
     assert StatusCode.parse("PSPPM0002W").meaning is Meaning.LATER
     assert seen("PSPPM0002W", 1) is Event.REPLY
+
+
+# what is found out
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_what_is_found_out_ends_a_doubt_only(state: State) -> None:
+    by_hand = {Event.FOUND_EXECUTED, Event.FOUND_NOT_EXECUTED}
+    assert by_hand.issubset(TRANSITIONS[state]) == (state in DOUBTFUL)
+    may_be_under_way = DOUBTFUL | {State.SENDING, State.WAITING}
+    assert (Event.NOT_FOUND in TRANSITIONS[state]) == (state in may_be_under_way)
+
+
+def test_a_reply_or_a_result_counts_whatever_was_found_out() -> None:
+    assert step(State.NOT_EXECUTED, Event.REPLY) is State.ANSWERED
+    assert step(State.NOT_EXECUTED, Event.RESULT) is State.RESOLVED
+    assert step(State.NOT_EXECUTED, Event.REPLY_SAYS_NOTHING) is State.NOT_EXECUTED

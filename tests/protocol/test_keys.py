@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from msh.protocol.keys import TRANSITIONS, Event, State, retires, step
+from msh.protocol.keys import ENDED, TRANSITIONS, Event, State, retires, step
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 OVERLAP = timedelta(minutes=10)
@@ -40,6 +40,11 @@ def retired_by(*successors: datetime | None, now: datetime = NOW) -> bool:
         (State.ACTIVE, Event.REPLACED, State.PREVIOUS),
         (State.PREVIOUS, Event.ACTIVATED, State.PREVIOUS),
         (State.PREVIOUS, Event.REPLACED, State.PREVIOUS),
+        # What others know is over, whatever it was.
+        (State.PENDING, Event.RETIRED, State.COMPROMISED),
+        (State.ACTIVE, Event.RETIRED, State.COMPROMISED),
+        (State.PREVIOUS, Event.RETIRED, State.COMPROMISED),
+        *((State.COMPROMISED, event, State.COMPROMISED) for event in Event),
     ],
 )
 def test_the_whole_table(state: State, event: Event, following: State) -> None:
@@ -53,11 +58,12 @@ def test_every_state_takes_every_event() -> None:
 
 @pytest.mark.parametrize("events", list(product(Event, repeat=4)))
 def test_what_was_replaced_never_comes_back(events: tuple[Event, ...]) -> None:
-    state, replaced = State.PENDING, False
+    state, seen = State.PENDING, set()
     for event in events:
         state = step(state, event)
-        replaced = replaced or event is Event.REPLACED
-        assert (state is State.PREVIOUS) == replaced
+        seen.add(event)
+        assert (state is State.COMPROMISED) == (Event.RETIRED in seen)
+        assert (state in ENDED) == bool(seen & {Event.REPLACED, Event.RETIRED})
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_every_state_has_a_row_and_can_be_reached() -> None:
     assert {event for row in TRANSITIONS.values() for event in row} == set(Event)
 
 
-@pytest.mark.parametrize("state", [State.ANSWERED, State.SET_ASIDE])
+@pytest.mark.parametrize("state", [State.ANSWERED, State.CLOSED])
 @pytest.mark.parametrize("event", list(Event))
 def test_an_answer_is_final(state: State, event: Event) -> None:
     with pytest.raises(NoTransition, match=f"a reception that is {state} cannot take {event}"):
@@ -36,7 +36,7 @@ def test_an_answer_is_final(state: State, event: Event) -> None:
 
 
 def test_what_is_open_is_what_has_no_reply() -> None:
-    assert set(State) - {State.ANSWERED, State.SET_ASIDE} == OPEN
+    assert set(State) - {State.ANSWERED, State.SET_ASIDE, State.CLOSED} == OPEN
     assert all(TRANSITIONS[state] for state in OPEN)
 
 
@@ -104,3 +104,15 @@ def test_what_needs_a_claim_cannot_happen_without_one(state: State, event: Event
 )
 def test_repeats_decided(known: Known | None, digest: bytes, verdict: Verdict) -> None:
     assert decide(known, digest) is verdict
+
+
+def test_what_is_set_aside_is_an_operators() -> None:
+    assert TRANSITIONS[State.SET_ASIDE] == {
+        Event.RERUN: State.RELEASED,
+        Event.CLOSE: State.CLOSED,
+    }
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_repeat_gets_the_stored_reply_also_during_a_rerun(state: State) -> None:
+    assert decide(Known(b"d", state, replied=True), b"d") is Verdict.RESEND

@@ -14,7 +14,9 @@ from msh.protection import PeerCertificate, Source
 from msh.protocol.source import (
     admits,
     anyone_admits,
+    anyone_expects,
     distinguished_name,
+    neighbourhood,
     read_address,
     read_network,
     serial_number,
@@ -130,6 +132,10 @@ def test_addresses_are_read() -> None:
         ("A1B2C", "cn = TWCA  Global , o = TWCA , c = TW"),
         ("A1B2C", "2.5.4.3=TWCA Global,2.5.4.10=TWCA,2.5.4.6=TW"),
         ("A1B2C", "CN=TWCA\\20Global,O=\\54WCA,C=TW"),
+        ("0x0A1B2C", ISSUER),
+        # as OpenSSL prints it
+        ("A1B2C", "C=TW,O=TWCA,CN=TWCA Global"),
+        ("A1B2C", "C = TW, O = TWCA, CN = TWCA Global"),
     ],
 )
 def test_a_certificate_however_it_is_written(serial: str, issuer: str) -> None:
@@ -144,11 +150,9 @@ def test_a_certificate_however_it_is_written(serial: str, issuer: str) -> None:
         ("A1B2D", ISSUER),
         ("A1B2C0", ISSUER),
         ("", ISSUER),
-        ("0x0A1B2C", ISSUER),
         ("-A1B2C", ISSUER),
         ("A1B2C", ""),
         ("A1B2C", "CN=TWCA Global"),
-        ("A1B2C", "C=TW,O=TWCA,CN=TWCA Global"),
         ("A1B2C", "CN=TWCA Global,O=TWCA,C=TW,C=TW"),
         ("A1B2C", "CN=TWCA Global+O=TWCA,C=TW"),
         ("A1B2C", "CN=TWCA Global\\,O=TWCA,C=TW"),
@@ -156,6 +160,7 @@ def test_a_certificate_however_it_is_written(serial: str, issuer: str) -> None:
         ("A1B2C", "CN=twca global,O=TWCA,C=TW"),
         ("A1B2C", "/C=TW/O=TWCA/CN=TWCA Global"),
         ("A1B2C", "TWCA Global"),
+        ("A1B2C", "O=TWCA,C=TW,CN=TWCA Global"),
     ],
 )
 def test_another_certificate(serial: str, issuer: str) -> None:
@@ -176,6 +181,31 @@ def test_address_and_certificate_are_both_wanted() -> None:
     assert admits(both, "192.0.2.7", CARD)
     assert not admits(both, "192.0.3.7", CARD)
     assert not admits(both, "192.0.2.7", None)
+
+
+def test_somebody_may_come_from_an_address_whatever_his_certificate() -> None:
+    listed = Source((ip_network("192.0.2.0/24"),), (PeerCertificate("0A", "CN=a"),))
+    anywhere = Source(certificates=(PeerCertificate("0B", "CN=a"),))
+    assert anyone_expects([listed], "192.0.2.7")
+    assert not anyone_expects([listed], "192.0.3.7")
+    assert not anyone_expects([listed], "")
+    assert anyone_expects([listed, anywhere], "192.0.3.7")
+    assert not anyone_expects([], "192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("memory", "memory"),
+        ("", ""),
+    ],
+)
+def test_what_is_counted_as_one_place(address: str, place: str) -> None:
+    assert neighbourhood(address) == place
 
 
 def test_anyone() -> None:

@@ -20,7 +20,7 @@ from msh.transport.base import Unreadable
 #: An account number and a name: in the sample bodies of `msh init`, and in bodies of tests.
 ACCOUNT, NAME = "99900200000001", "投資人甲"
 #: A key-encryption key of tests.
-KEY = b"\x5a" * 32
+KEY = b"\x5a\x3c" * 16
 PLANTED = tuple(
     text.lower() for text in (ACCOUNT, NAME, KEY.hex(), base64.b64encode(KEY).decode().rstrip("="))
 )

@@ -151,7 +151,7 @@ class Measured:
     def __init__(self, folder: Path) -> None:
         kek = folder / "kek"
         kek.touch(0o600)
-        kek.write_text("5a" * 32)
+        kek.write_text("5a3c" * 16)
         party = Party(folder / "psp", SetClock())
         party.hold(_own())
         party.pin(_signer())

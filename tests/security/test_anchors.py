@@ -6,9 +6,14 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from msh.envelope import parse
 from msh.errors import KeyUnusable, NotAuthentic
+from msh.security.certificates import Anchors
 from msh.security.signature import Signed
 from tests.security.certificates import (
     DAY,
@@ -21,6 +26,7 @@ from tests.security.certificates import (
     SetClock,
     authority,
     identity,
+    private_key,
 )
 
 SECOND = timedelta(seconds=1)
@@ -69,10 +75,9 @@ async def test_a_certificate_that_an_anchor_issued_to_the_subject_agreed(
         ("self-signed", "no valid chain"),
         ("expired", "no valid chain"),
         ("an expired authority", "no valid chain"),
-        ("issued by no authority", "no valid chain"),
         ("itself an authority", "is that of an authority"),
         ("wrong usage", "not for digital signatures"),
-        ("small", "RSA key of 1024 bits"),
+        ("small", "RSA key that is shorter than 2048"),
         ("p521", "neither RSA nor on the curves"),
     ],
 )
@@ -106,9 +111,6 @@ def anchored(case: str) -> tuple[Identity, Identity]:
                 "p256", 90, name="CA", usage="key_cert_sign", authority=True, ends=NOW - DAY / 2
             )
             return ended, identity("p256", issuer=ended)
-        case "issued by no authority":
-            leaf = identity("p256", 92, name="Leaf", issuer=ca)
-            return leaf, identity("p256", issuer=leaf)
         case "itself an authority":
             return ca, identity("p256", issuer=ca, authority=True)
         case "wrong usage":
@@ -117,6 +119,50 @@ def anchored(case: str) -> tuple[Identity, Identity]:
             return ca, identity("rsa-1024", issuer=ca)
         case _:
             return ca, identity("p521", issuer=ca)
+
+
+@pytest.mark.parametrize(
+    ("usage", "is_authority", "why"),
+    [
+        ("digital_signature", True, "keyUsage must have keyCertSign"),
+        (None, True, "keyUsage must have keyCertSign"),
+        ("key_cert_sign", False, "basicConstraints must say CA:TRUE"),
+    ],
+)
+async def test_an_anchor_that_may_not_issue_is_told_when_it_is_read(
+    usage: str | None,
+    is_authority: bool,
+    why: str,
+    psp: Party,
+    clock: SetClock,
+    opened: Open,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    odd = identity("p256", 92, name="Odd", usage=usage, authority=is_authority)
+    with pytest.raises(KeyUnusable) as caught:
+        opened(psp, anchors=(authority(), odd), subject=SUBJECT)
+    assert why in str(caught.value)
+    assert f"{psp.anchors}: the certificate CN=Odd,C=TW " in str(caught.value)
+    # Put there while it runs, it is told; the others go on counting.
+    receiver = opened(psp, anchors=(authority(),), subject=SUBJECT)
+    psp.anchors.write_bytes(authority().certificate_pem + odd.certificate_pem)
+    clock.time += SECOND
+    assert [one.subject for one in receiver.listed()] == ["CN=CA,C=TW"]
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize(
+    "written", ["CN=BIZ, C=TW", "cn = BIZ , c = TW", "2.5.4.3=BIZ,C=TW", "C = TW, CN = BIZ"]
+)
+async def test_the_subject_however_it_is_written(
+    written: str, biz: Party, psp: Party, opened: Open
+) -> None:
+    ca = authority()
+    ours = identity("p256", issuer=ca)
+    biz.hold(ours)
+    wire = await sent(opened(biz))
+    receiver = opened(psp, anchors=(ca,), subject=written)
+    assert await accepts(receiver, wire) == ours.fingerprint
 
 
 def with_certificate(wire: bytes, one: Identity) -> bytes:
@@ -157,3 +203,21 @@ def test_anchors_need_a_subject(psp: Party) -> None:
         psp.open(anchors=(authority(),))
     with pytest.raises(KeyUnusable, match="is not a name as in RFC 4514"):
         psp.open(anchors=(authority(),), subject="PSP")
+
+
+def test_no_stranger_makes_reasons_of_his_own(psp: Party, clock: SetClock) -> None:
+    """A reason is a counter and a line in the log, and there are only so many of them."""
+    ca, signing = authority(), private_key("rsa")
+    psp.anchors.write_bytes(ca.certificate_pem)
+    anchors = Anchors(psp.anchors, lambda problem: None)
+    subject = x509.Name.from_rfc4514_string(SUBJECT)
+    reasons = set()
+    for bits in (*range(1100, 2000, 99), *range(9000, 15_000, 999)):
+        public = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) | 0x1234567 << 8 | 1).public_key()
+        builder = x509.CertificateBuilder(subject, subject, public, bits, NOW - DAY, NOW + DAY)
+        der = builder.sign(signing, hashes.SHA256()).public_bytes(Encoding.DER)
+        with pytest.raises(NotAuthentic) as caught:
+            anchors.issued(der, str(bits), subject, NOW)
+        reasons.add(caught.value.reason)
+    (reason,) = reasons
+    assert "RSA key" in reason

@@ -14,10 +14,25 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import msh
 from msh.catalog import Meaning
+from msh.envelope import parse
+from msh.errors import NotAuthentic
 from msh.protection import Signature
 from msh.security.issuing import self_signed
 from msh.testing.network import Fault
 from tests.handler.conftest import BODY, World
+from tests.security.certificates import PROFILES
+
+
+async def test_an_end_is_told_within_seconds_also_while_no_message_comes(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificates = Certificates(tmp_path, world)
+    await world.business(protection=certificates.protection("BIZ"))
+    assert "has ended" not in caplog.text
+    await world.clock.advance(timedelta(days=90, minutes=-1, seconds=2))
+    assert "certificate of BIZ" in caplog.text
+    assert caplog.text.count("has ended") == 2
+    assert "nothing can be sent to PSP, nor its messages answered: no certificate" in caplog.text
 
 
 class Certificates:
@@ -115,6 +130,31 @@ async def what_is_told(receipt: msh.Receipt) -> str:
     except msh.Undelivered:
         return "not sent"
     return "done" if reply.status.meaning is Meaning.DONE else "refused"
+
+
+async def test_a_certificate_that_is_unpinned_counts_for_nothing_a_second_later(
+    world: World, tmp_path: Path
+) -> None:
+    """Neither for messages, nor for repeats, nor for replies to what was sent before."""
+    certificates = Certificates(tmp_path, world)
+    platform = await world.platform(protection=certificates.protection("PSP"))
+    business = await world.business(protection=certificates.protection("BIZ"))
+    world.network.always = Fault.SWALLOW_REPLY
+    receipt = await business.send("PS810FTRQ", BODY)
+    await world.clock.advance(25)
+    (request,) = world.network.sent
+    reply = await world.post(platform, request)
+    certificates.unpin("BIZ", "old")
+    certificates.unpin("PSP", "old")
+    await world.clock.advance(1)
+    new = await business.compose("PS810FTRQ", BODY)
+    for wire in (request, new):
+        answer = parse((await world.post(platform, wire)).wire, PROFILES).message
+        assert str(answer.status) == "PSPPM0004E"
+    with pytest.raises(NotAuthentic):
+        await business.sender.late(parse(reply.wire, PROFILES))
+    assert (await receipt.delivery()).status is None
+    assert len(platform.calls) == 1
 
 
 async def test_a_stored_reply_is_signed_anew_once_its_certificate_is_not_ours_any_more(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -172,7 +171,7 @@ async def test_validity_is_that_of_now(
 
 
 REFUSED = {
-    "rsa-1024": "RSA key of 1024 bits",
+    "rsa-1024": "RSA key that is shorter than 2048 bits",
     "p521": "neither RSA nor on the curves",
     "ed25519": "neither RSA nor on the curves",
 }
@@ -236,15 +235,23 @@ def test_what_is_wrong_with_a_file_is_said(biz: Party, psp: Party, tmp_path: Pat
         psp.open()
 
 
-async def test_a_private_key_that_everybody_may_read_is_warned_of(
-    biz: Party, opened: Open, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+async def test_a_private_key_that_others_may_use_is_refused(
+    mode: int, biz: Party, opened: Open
 ) -> None:
     biz.hold(identity("p256"))
     opened(biz)
-    assert "chmod" not in caplog.text
-    os.chmod(next(biz.own.iterdir()), 0o644)
-    opened(biz)
-    assert "every user of this machine may use this private key; chmod 600" in caplog.text
+    file = next(biz.own.iterdir())
+    file.chmod(mode)
+    with pytest.raises(KeyUnusable, match=rf"mode {mode:04o}.*chmod 600 {file}$"):
+        opened(biz)
+
+
+async def test_files_that_nobody_looks_into_are_named(biz: Party, opened: Open) -> None:
+    for name in ("key.pem.txt", "biz.crt", ".hidden"):
+        (biz.own / name).write_bytes(identity("p256").pem)
+    with pytest.raises(CannotProtect, match=r"not biz\.crt, key\.pem\.txt$"):
+        await opened(biz).protect(USUAL, PROFILE)
 
 
 # for people

@@ -90,7 +90,7 @@ async def _quietly(world: World, work: Awaitable[object]) -> object:
 @pytest.fixture(params=[0, 900], ids=["no overlap", "overlap"])
 def mac(request: pytest.FixtureRequest, tmp_path: Path) -> Mac:
     file = tmp_path / "kek"
-    file.write_text("5a" * 32)
+    file.write_text("5a3c" * 16)
     file.chmod(0o600)
     return Mac(f"file:{file}", overlap=timedelta(seconds=request.param))
 

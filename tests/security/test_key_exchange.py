@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,8 @@ from msh.protection import Mac, MacAlgorithm
 from msh.protocol.keys import State
 from msh.store import open_store
 from msh.testing.network import Fault
-from tests.handler.conftest import BODY, World
+from msh.transport.base import Accept, Acceptance
+from tests.handler.conftest import BODY, PLATFORM, World
 
 PROFILES = {standard_profile().namespace: standard_profile()}
 
@@ -25,7 +28,7 @@ PROFILES = {standard_profile().namespace: standard_profile()}
 def mac(tmp_path: Path) -> Mac:
     """What both sides agreed; they share one key-encryption key."""
     file = tmp_path / "kek"
-    file.write_text("# msh test key\n" + "5a" * 32 + "\n")
+    file.write_text("# msh test key\n" + "5a3c" * 16 + "\n")
     file.chmod(0o600)
     return Mac(f"file:{file}", overlap=timedelta(minutes=15))
 
@@ -126,6 +129,33 @@ async def test_a_confirm_that_never_arrives_is_made_good_by_the_next_message(
     task.cancel()
 
 
+async def test_the_confirm_may_come_to_another_process_than_the_offer(
+    world: World, mac: Mac, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'psp.db'}"
+    first = await world.platform(protection=mac, store=open_store(url))
+    second = world.handler("PSP", protection=mac, store=open_store(url), listens=False)
+    second.on("PS810FTRQ", "PS811FTRRQ", "PS830INQRQ")(lambda message: msh.Reply("PSPPM0000I"))
+    second.store.watch = lambda changed: None  # whose poll of the file has not come round yet
+    await world.start(second)
+    business = await world.business(protection=mac)
+    world.network.listeners[PLATFORM], offers = _by_turns(first.accept, second.accept), []
+    for _ in range(3):
+        offers.append((await exchanged(world, business)).id)
+        assert [key.id for key in await first.store.keys()] == offers
+        assert (await states(first))[-1] is State.ACTIVE
+
+
+def _by_turns(*accept: Accept) -> Accept:
+    """A balancer before several processes."""
+    turns = cycle(accept)
+
+    async def one(*message: Any) -> Acceptance:
+        return await next(turns)(*message)
+
+    return one
+
+
 async def test_an_exchange_that_was_given_up_can_be_repeated(world: World, mac: Mac) -> None:
     platform = await world.platform(protection=mac)
     business = await world.business(protection=mac)
@@ -176,15 +206,24 @@ async def test_another_key_encryption_key_is_told_and_changes_nothing(
     world: World, mac: Mac, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
-    other.write_text("a5" * 32)
+    other.write_text("a53c" * 16)
     other.chmod(0o600)
     platform = await world.platform(protection=Mac(f"file:{other}"))
     business = await world.business(protection=mac)
     task = asyncio.create_task(business.exchange_key("PSP"))
-    with pytest.raises(msh.InDoubt):  # not even the offer is authentic there
+    with pytest.raises(msh.NotAuthentic) as caught:  # not even the offer is authentic there
         await ended(world, task)
+    ours, theirs = (
+        handler._securities.keys.security(peer).key_encryption_check_value
+        for handler, peer in ((business, "PSP"), (platform, "BIZ"))
+    )
+    assert ours != theirs
+    assert f"compare their check values (`msh keys check` on both sides). Ours is {ours}" in str(
+        caught.value
+    )
     assert await states(platform) == []
-    assert platform.receiver.refused["the MAC does not fit the message"] == 4
+    (reason,) = platform.receiver.refused
+    assert "compare the check values of the key-encryption keys" in reason
 
 
 async def test_keys_are_never_stored_or_sent_in_the_clear(

@@ -94,9 +94,7 @@ async def test_the_active_key_protects() -> None:
 @pytest.mark.parametrize("state", [State.PENDING, State.PREVIOUS, None])
 async def test_without_an_active_key_nothing_leaves(state: State | None) -> None:
     side = Side(*[key(state=state)] if state else [])
-    with pytest.raises(
-        CannotProtect, match=r"BIZ-1: no working key is active with PSP; .*exchange"
-    ):
+    with pytest.raises(CannotProtect, match=r"^no working key is active with PSP; .*exchange"):
         await side.security.protect(MESSAGE, PROFILE)
     assert (await side.security.protect(OFFER, PROFILE)).key == EXCHANGE_KEY
 
@@ -173,10 +171,55 @@ async def test_a_replaced_key_retires_when_its_successor_has_verified_for_the_ov
     assert not side.security.retired("K1")
 
     side.now = later + OVERLAP
-    assert await side.verify(wire) == Verified(MESSAGE, "K1", retired=True)
+    until = frozenset({"K1"})
+    assert await side.verify(wire) == Verified(MESSAGE, "K1", retired=True, until=until)
     assert side.security.retired("K1")
     assert not side.security.retired("K2")
     assert not (await side.verify(forged(MESSAGE, "K2", OTHER))).retired
+
+
+async def test_a_retired_key_reads_replies_to_requests_under_no_later_one() -> None:
+    ages = {"K0": -2, "K1": -1, "K2": 0, "K3": 1}
+    keys = [
+        key(name, State.PREVIOUS, secret=OTHER, offered=NOW + age * OVERLAP)
+        for name, age in ages.items()
+    ]
+    keys[0] = replace(keys[0], state=State.COMPROMISED, secret=b"")
+    side = Side(*keys)
+    side.now = NOW + 9 * OVERLAP
+    for name, until in (("K1", {"K0", "K1"}), ("K2", {"K0", "K1", "K2"})):
+        verified = await side.verify(forged(MESSAGE, name, OTHER))
+        assert (verified.retired, verified.until) == (True, until)
+    latest = await side.verify(forged(MESSAGE, "K3", OTHER))  # nothing verified under a later one
+    assert (latest.retired, latest.until) == (False, frozenset())
+
+
+@pytest.mark.parametrize("secret", [SECRET, b""])
+async def test_a_compromised_key_is_good_for_nothing(secret: bytes) -> None:
+    side = Side(key("K1", State.COMPROMISED, None, secret=secret), key("K2", secret=OTHER))
+    for message in (MESSAGE, replace(MESSAGE, service="PS810FTRS", ref_to="PSP-1", expires=None)):
+        with pytest.raises(NoKey, match="retired by hand"):
+            await side.verify(forged(message, "K1", SECRET))
+    assert side.security.retired("K1")
+    assert side.heard == []
+    side.ring.keys = side.ring.keys[:1]
+    with pytest.raises(CannotProtect):
+        await side.security.protect(MESSAGE, PROFILE)
+
+
+async def test_a_compromised_key_still_retires_those_before_it() -> None:
+    later = key("K2", State.COMPROMISED, NOW, secret=b"", offered=NOW + OVERLAP)
+    side = Side(key("K1", State.PREVIOUS), later)
+    side.now = NOW + 3 * OVERLAP
+    assert (await side.verify(forged(MESSAGE, "K1", SECRET))).retired
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.ACTIVE])
+async def test_a_message_that_is_only_looked_at_is_not_told(state: State) -> None:
+    side = Side(key(state=state, verified=None))
+    parsed = parse(forged(MESSAGE, "K1", SECRET), PROFILES)
+    assert (await side.security.verify(parsed, note=False)).message == MESSAGE
+    assert side.heard == []
 
 
 def test_a_stored_form_under_no_known_key_does_not_leave() -> None:

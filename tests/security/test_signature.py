@@ -141,7 +141,7 @@ async def test_a_body_that_itself_uses_signatures_cannot_be_signed(
     pair: tuple[Signed, Signed],
 ) -> None:
     message = replace(USUAL, body=normal_body(f'<a><Signature xmlns="{DS}"/></a>'))
-    with pytest.raises(CannotProtect, match="BIZ-1: its body holds elements of XML-DSig"):
+    with pytest.raises(CannotProtect, match=r"^its body holds elements of XML-DSig"):
         await signed(pair[0], message)
 
 

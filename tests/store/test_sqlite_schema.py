@@ -7,16 +7,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from msh.errors import ApplyFailed, StoreError
+from msh.errors import ApplyFailed, StoreError, StoreOfAnother
 from msh.protocol import delivery, reception
 from msh.protocol.digest import message_digest
 from msh.protocol.journal import Step
-from msh.store import Answer, InHand, Resend, SuspensionKind
+from msh.store import Answer, Forgotten, InHand, Resend, SuspensionKind
 from msh.store.sqlite import SqliteStore, opening
 from msh.store.sqlite.guard import _OURS
 from msh.store.sqlite.values import to_micros
@@ -172,7 +173,7 @@ async def test_what_schema_1_held_is_there(path: Path, opened: Opened) -> None:
     assert await store.keys() == []
     assert await store.suspensions() == []
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (len(opening._migrations()),)
+        assert other.execute("PRAGMA user_version").fetchone() == (opening._migrations()[-1][0],)
         assert other.execute("SELECT amount FROM ledger").fetchall() == [(5,)]
         assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -200,6 +201,30 @@ async def test_work_of_schema_1_goes_on(path: Path, opened: Opened) -> None:
     async for _ in store.purge(MUCH_LATER, MUCH_LATER, MUCH_LATER):
         pass
     assert await store.receptions(message_id="M-1") == []
+
+
+async def test_the_party_of_schema_1_stays(path: Path) -> None:
+    write_schema_1(path)
+    store = SqliteStore(str(path))
+    with pytest.raises(StoreOfAnother, match=f"holds the messages of {OWN}, and .* is {PEER};"):
+        await store.open(Notified(), PEER)
+    await store.open(Notified(), OWN)
+    await store.close()
+
+
+async def test_ids_of_schema_1_are_kept_as_if_dated_as_far_ahead_as_may_be(
+    path: Path, opened: Opened
+) -> None:
+    write_schema_1(path)
+    store = await opened()
+    day = timedelta(days=1)
+    async for step in store.purge(MUCH_LATER, NOW + day, MUCH_LATER):
+        assert step.ids == 0
+    assert await store.receptions(message_id="M-1") != []
+    async for _ in store.purge(MUCH_LATER, NOW + day + timedelta(microseconds=1), MUCH_LATER):
+        pass
+    assert await store.receptions(message_id="M-1") == []
+    assert await arrive(store, request("M-1", timestamp=NOW + day)) == Forgotten()
 
 
 async def test_a_table_of_theirs_in_the_way_leaves_schema_1_as_it_was(
@@ -287,6 +312,8 @@ def test_every_table_of_ours_is_guarded() -> None:
         "INSERT INTO Suspension VALUES ('party', 'PSP', 0)",
         "DROP TABLE suspension",
         "CREATE TEMP TABLE working_key (id INTEGER)",
+        "UPDATE identity SET forgotten = NULL",
+        "DELETE FROM repetition",
     ],
 )
 async def test_a_callers_apply_can_neither_suspend_nor_activate(

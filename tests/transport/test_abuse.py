@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,12 +14,14 @@ import pytest
 
 from msh.testing.contracts.transport import Inbox
 from msh.transport.base import Reply
+from msh.transport.http import ListenLimits
 from tests.transport.conftest import TINY
 from tests.transport.requests import SOON, XML, Server, Start, chunked, post, read_answer
 from tests.transport.shapes import SHAPES, TE
 
 SMUGGLED = post(XML, "Connection: close", body=b"<smuggled/>")
 HONEST = b"<honest/>"
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
 # One loop serves and attacks here, so that an honest head may come a little late by itself.
 CALM = replace(TINY, header_seconds=2.0)
 
@@ -257,6 +260,30 @@ async def deaf(server: Server) -> None:
                 writer.write(post(XML, body=b"x" * 900))
                 await writer.drain()
                 await asyncio.sleep(0.001)
+    del reader
+    writer.transport.abort()
+
+
+async def test_requests_whose_answers_nobody_reads_do_not_pile_up(start: Start) -> None:
+    """One after the other on one connection (RFC 9112, 9.3.2): no more is read than is answered.
+
+    aiohttp before 3.14.1 read on, and kept every request: gigabytes in seconds.
+    """
+    server = await start(limits=ListenLimits(body_seconds=3.0))
+    # Small buffers in the kernel, so that what is taken is what was read.
+    listening = server.transport._listener._acceptor._sockets  # type: ignore[union-attr]
+    listening[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    reader, writer = await server.connect()
+    own = writer.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    taken = 0
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(2.0):
+            while taken < 5_000_000:
+                writer.write(LIVE * 2000)
+                await writer.drain()
+                taken += len(LIVE) * 2000
+    assert taken < 2_000_000
     del reader
     writer.transport.abort()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from msh.testing.contracts.transport import Inbox, ready
+from msh.testing.contracts.transport import Gatekeeper, Inbox, ready
 from msh.transport.asgi import Application, asgi_app
 from msh.transport.base import (
     Acceptance,
@@ -249,3 +249,44 @@ async def test_lifespan_ends_after_what_is_in_hand() -> None:
     await asyncio.wait_for(lifespan, 1)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert (await request).status == 200
+
+
+async def test_nothing_is_read_of_who_is_not_admitted() -> None:
+    async def receive() -> Event:
+        raise AssertionError("nothing may be read")
+
+    inbox, gate = Inbox(), Gatekeeper()
+    application = asgi_app(inbox, path="/sms", ready=ready, admits=gate.admits)
+    given = await call(application, XML, receive=receive)
+    assert (given.status, given.headers["connection"]) == (403, "close")
+    assert gate.asked == [Peer("192.0.2.7")]
+    gate.open = True
+    assert (await call(application, XML)).status == 200
+    assert inbox.wires == [b"<a/>"]
+
+
+async def test_bodies_under_way_of_one_address_are_bounded() -> None:
+    application = app(Inbox(), ListenLimits(unfinished_each=2_500))
+
+    def unfinished() -> Callable[[], Awaitable[Event]]:
+        return body_of(b"x" * 1000, last=False)
+
+    held = [asyncio.ensure_future(call(application, XML, receive=unfinished())) for _ in range(2)]
+    await asyncio.sleep(0.02)
+    crowded = await call(application, XML, receive=unfinished())
+    assert (crowded.status, crowded.headers["retry-after"]) == (503, "5")
+    assert (await call(application, XML, body=b"x" * 2_600)).status == 200
+    other = asyncio.ensure_future(
+        call(application, XML, receive=unfinished(), client=("192.0.2.8", 1))
+    )
+    await asyncio.sleep(0.02)
+    assert not any(task.done() for task in (*held, other))
+    for task in (*held, other):
+        task.cancel()
+    await asyncio.wait([*held, other])
+    # what ends leaves its room to the next
+    last = asyncio.ensure_future(call(application, XML, receive=unfinished()))
+    await asyncio.sleep(0.02)
+    assert not last.done()
+    last.cancel()
+    await asyncio.wait([last])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from msh.protection import PeerCertificate
-from msh.testing.contracts.transport import Inbox, ready
+from msh.testing.contracts.transport import Gatekeeper, Inbox, ready
 from msh.transport.asgi import asgi_app
 from msh.transport.base import Acceptance, Forbidden, Peer
 from msh.transport.http import HttpTransport
@@ -116,11 +116,16 @@ async def test_headers_of_anybody_else_are_ignored(behind: Behind, proxies: obje
     assert inbox.peers == [Peer("127.0.0.1")] * 2
 
 
-async def test_doubt_is_refused_before_the_body(behind: Behind) -> None:
+async def test_doubt_is_refused_before_the_body(
+    behind: Behind, caplog: pytest.LogCaptureFixture
+) -> None:
     server, inbox = await behind(LOOPBACK)
     head = post(XML, *NAMED, NAMED[0], "Content-Length: 900", body=b"", length=False)
-    assert await server.status(head) == 400
+    for _ in range(2):
+        assert await server.status(head) == 400
     assert inbox.wires == []
+    assert caplog.text.count("a proxy's headers contradict themselves") == 1
+    assert "the last from 127.0.0.1" in caplog.text
 
 
 async def test_forbidden_is_403_and_the_connection_closes(behind: Behind) -> None:
@@ -131,6 +136,24 @@ async def test_forbidden_is_403_and_the_connection_closes(behind: Behind) -> Non
     assert (status, headers["connection"], body) == (403, "close", b"")
     assert await reader.read() == b""
     writer.close()
+
+
+async def test_the_gate_is_asked_who_is_behind_the_proxy() -> None:
+    gate, inbox = Gatekeeper(), Inbox()
+    transport = HttpTransport(proxies=LOOPBACK)
+    try:
+        url = await transport.listen("http://127.0.0.1:0/sms", inbox, ready, gate)
+        server = Server(transport, url)
+        head = post(XML, *NAMED, "Content-Length: 900", body=b"", length=False)
+        # before the body; and the proxy is no stranger, however many connections it makes
+        for _ in range(20):
+            assert await server.status(head) == 403
+        assert gate.asked == [BEHIND] * 20
+        gate.open = True
+        assert await server.status(post(XML, *NAMED, "Connection: close")) == 200
+        assert inbox.peers == [BEHIND]
+    finally:
+        await transport.close()
 
 
 # TLS on the way from the proxy
@@ -176,12 +199,13 @@ async def test_asgi(client: str, peer: Peer) -> None:
     assert inbox.peers == [peer]
 
 
-async def test_asgi_refuses_doubt() -> None:
+async def test_asgi_refuses_doubt(caplog: pytest.LogCaptureFixture) -> None:
     inbox = Inbox()
     application = asgi_app(inbox, path="/sms", ready=ready, proxies=LOOPBACK)
     headers = [("content-type", "text/xml"), ("x-cip", "1.2.3.4"), ("x-cip", "1.2.3.5")]
     assert (await call(application, *headers, client=("127.0.0.1", 4711))).status == 400
     assert inbox.wires == []
+    assert "a proxy's headers contradict themselves" in caplog.text
 
 
 async def test_asgi_forbidden_is_403() -> None:

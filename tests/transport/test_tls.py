@@ -129,14 +129,23 @@ async def test_any_other_certificate_is_refused(
 
 @pytest.mark.parametrize("asked", ClientCertificates)
 async def test_no_certificate(
-    listen: Listen, opened: Send, made: SimpleNamespace, asked: ClientCertificates
+    listen: Listen,
+    opened: Send,
+    made: SimpleNamespace,
+    asked: ClientCertificates,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     url, inbox = await listen(tls(made.bank, made.authority, asked))
     sender = opened(tls(None, made.authority))
     if asked is ClientCertificates.REQUIRED:
-        with pytest.raises(TransportError):
-            await sender.exchange(url, b"<a/>", SOON)
+        for _ in range(2):
+            with pytest.raises(TransportError):
+                await sender.exchange(url, b"<a/>", SOON)
         assert inbox.wires == []
+        assert caplog.text.count("TLS handshakes failed: ") == 1
+        assert (
+            "peer did not return a certificate (1 so far, the last from 127.0.0.1)" in caplog.text
+        )
     else:
         assert (await sender.exchange(url, b"<a/>", SOON)).wire == b"<a/>"
         assert inbox.peers[0].certificate is None
@@ -215,11 +224,23 @@ def test_a_certificate_is_named_by_serial_and_issuer(made: SimpleNamespace) -> N
 
 
 async def test_plain_http_to_a_tls_listener(
-    listen: Listen, opened: Send, made: SimpleNamespace
+    listen: Listen, opened: Send, made: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     url, _ = await listen(tls(made.bank, None))
     with pytest.raises(NoAnswer):
         await opened(None).exchange(url.replace("https", "http"), b"<a/>", SOON)
+    assert "TLS handshakes failed: plain http came where https is spoken" in caplog.text
+
+
+def test_a_private_key_that_others_may_use_is_refused(made: SimpleNamespace) -> None:
+    usual = tls(made.bank, None)
+    assert usual.key is not None
+    usual.key.chmod(0o640)
+    try:
+        with pytest.raises(ConfigurationError, match=r"tls\.key: .*mode 0640.*chmod 600"):
+            server_context(usual)
+    finally:
+        usual.key.chmod(0o600)
 
 
 async def test_a_handshake_that_stalls_is_closed(made: SimpleNamespace) -> None:

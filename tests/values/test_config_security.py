@@ -43,7 +43,7 @@ MAC = """
 [agreements.PSP.mac]
 key_encryption = "file:keys/psp.key"
 algorithm = "aes-cmac"
-overlap = 60
+overlap = 600
 """
 SOURCE = """
 [agreements.PSP.source]
@@ -125,7 +125,7 @@ def test_signature(folder: Path) -> None:
 def test_mac(folder: Path) -> None:
     key = f"file:{folder}/keys/psp.key"
     assert read(folder, MACED).agreements["PSP"].protection == Mac(
-        key, MacAlgorithm.AES_CMAC, timedelta(minutes=1)
+        key, MacAlgorithm.AES_CMAC, timedelta(minutes=10)
     )
     least = MACED[: MACED.index("algorithm")]
     assert read(folder, least).agreements["PSP"].protection == Mac(
@@ -183,19 +183,30 @@ def test_certificates_asked_for_by_a_proxy(folder: Path) -> None:
         (SIGNED, 'anchors = "keys/ca.pem"', "", f"{PSP}.signature.subject", "without anchors"),
         (SIGNED, 'subject = "CN=PSP,O=TDCC,C=TW"', "", f"{PSP}.signature.subject", "is missing"),
         (SIGNED, "CN=PSP,O=TDCC,C=TW", "PSP", f"{PSP}.signature.subject", "a name such as"),
+        (SIGNED, "CN=PSP,", "CM=PSP,", f"{PSP}.signature.subject", "nobody knows cm"),
+        (SIGNED, ",C=TW", ",C=TWN", f"{PSP}.signature.subject", "in two letters"),
+        (SIGNED, '"keys/psp"', '"keys/./own"', f"{PSP}.signature.peer", "is the folder `own` too"),
         (SIGNED, "anchors", "anchor", f"{PSP}.signature.anchor", "is not known here"),
         (MACED, 'key_encryption = "file:keys/psp.key"', "", f"{PSP}.mac.key_encryption", "missing"),
         (MACED, "keys/psp.key", "keys/no.key", f"{PSP}.mac.key_encryption", "does not exist"),
         (MACED, "file:keys/psp.key", "file:", f"{PSP}.mac.key_encryption", "file:PATH or"),
         (MACED, "file:keys/psp.key", "env:A B", f"{PSP}.mac.key_encryption", "file:PATH or"),
         (MACED, "aes-cmac", "md5", f"{PSP}.mac.algorithm", "'md5' is not one of"),
-        (MACED, "overlap = 60", "overlap = -1", f"{PSP}.mac.overlap", "must be from 0"),
-        (MACED, "overlap = 60", "over = 60", f"{PSP}.mac.over", "is not known here"),
+        (MACED, "overlap = 600", "overlap = -1", f"{PSP}.mac.overlap", "must be from 0"),
+        (MACED, "overlap = 600", "over = 600", f"{PSP}.mac.over", "is not known here"),
         # source
-        (SECURE, "192.0.2.0/24", "192.0.2.1/24", f"{PSP}.source.addresses", "behind the prefix"),
+        (SECURE, "192.0.2.0/24", "192.0.2.1/24", f"{PSP}.source.addresses", "is 192.0.2.0/24:"),
         (SECURE, "192.0.2.0/24", "psp.example", f"{PSP}.source.addresses", "'psp.example': an"),
-        (SECURE, '["192.0.2.0/24", "2001:db8::7"]', '"::"', f"{PSP}.source.addresses", "a list"),
+        (SECURE, '["192.0.2.0/24", "2001:db8::7"]', '"::"', f"{PSP}.source.addresses", '["192.0'),
         (SECURE, '"0A:1B"', '"x"', f"{PSP}.source.certificates[0].serial", "hexadecimal"),
+        (
+            SECURE,
+            "0A:1B",
+            "340282366920938463463374607431768211455",
+            f"{PSP}.source.certificates[0].serial",
+            "is in decimal; write it in hexadecimal, FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF,",
+        ),
+        (SECURE, "0A:1B", "A" * 42, f"{PSP}.source.certificates[0].serial", "longer than the 20"),
         (SECURE, "CN=CA,C=TW", "/C=TW", f"{PSP}.source.certificates[1].issuer", "a name such"),
         (SECURE, '"7f",', '"7f", a = 1,', f"{PSP}.source.certificates[1].a", "is not known"),
         (SECURE, 'serial = "7f",', "", f"{PSP}.source.certificates[1].serial", "is missing"),
@@ -238,6 +249,28 @@ def test_certificates_that_nobody_asks_for(folder: Path, changes: list[tuple[str
         content = content.replace(old, new)
     (problem,) = mistakes(folder, content)
     assert problem.startswith(f"{PSP}.source.certificates: nobody asks for a certificate")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "resending", "wrong"),
+    [
+        (540, "", False),  # attempts at 0, 90, 240 and 510 s, the last one for 30 s
+        (539, "", True),
+        (0, "[agreements.PSP.outbound]\nresends = 0\ntimeout = 5\n", True),
+        (540, "[agreements.PSP.outbound]\nresends = 4\n", True),
+        (540, "[agreements.PSP.inbound]\nresends = 4\n", True),
+        (540, "[agreements.PSP.inbound]\nresends = 0\n", False),
+    ],
+)
+def test_a_replaced_key_is_taken_for_as_long_as_a_message_is_resent(
+    folder: Path, overlap: int, resending: str, wrong: bool
+) -> None:
+    content = f"{MACED.replace('overlap = 600', f'overlap = {overlap}')}{resending}"
+    if not wrong:
+        assert read(folder, content).agreements["PSP"]
+        return
+    problems = mistakes(folder, content)
+    assert all(f"{PSP}.mac.overlap: {overlap}: must be at least" in one for one in problems)
 
 
 def test_what_may_be_a_key_is_not_shown(folder: Path) -> None:

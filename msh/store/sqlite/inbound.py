@@ -7,16 +7,19 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from msh.catalog import StatusCode
+from msh.content import References
 from msh.errors import UnknownMessage
 from msh.message import Message
 from msh.protocol import digest as digests
 from msh.protocol.journal import Direction, Step
 from msh.protocol.reception import TRANSITIONS, Event, Known, State, Verdict, decide, step
+from msh.store.outcome_records import Result
 from msh.store.records import (
     Answer,
     Arrival,
     Claim,
     Conflict,
+    Forgotten,
     InHand,
     New,
     Remembered,
@@ -28,11 +31,17 @@ from msh.store.records import (
 from msh.store.sqlite.guard import run_guarded
 from msh.store.sqlite.opening import claim_lost
 from msh.store.sqlite.outbound import enqueue
-from msh.store.sqlite.suspension import suspended
+from msh.store.sqlite.outcomes import tie
+from msh.store.sqlite.references import free, keep
+from msh.store.sqlite.repeating import repeated
+from msh.store.sqlite.suspension import Bar, bar
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
 
 _RETURNED = "id, sender, msg_id, service, runs"
+#: The newest timestamp of a message's copies. In a row of before that column, the latest that it
+#: can have: so far ahead a message may be dated (`clock_skew`).
+DATED = "coalesce(dated, received + 86400000000)"
 #: The states in which a claim is held.
 _HELD = (State.CLAIMED, State.RUNNING)
 
@@ -57,16 +66,21 @@ def receive(
     lease: timedelta,
     admit: bool,
     begin: bool,
+    references: References | None,
+    result: Result | None,
+    repeat: bool,
 ) -> Arrival:
     """The atomic insert keyed (sender, MsgId); the pure decision where it is taken."""
-    if admit:
-        refused = suspended(tx, message.sender, message.service)
+    dated = to_micros(message.timestamp)
+    barred = bar(tx, message.sender, message.service, dated) if admit else None
+    if admit and barred is not Bar.FORGOTTEN:
+        refused = barred is Bar.SUSPENDED
         begin = begin and not refused
         state, runs = (State.RUNNING, 1) if begin else (State.CLAIMED, 0)
         cursor = tx.execute(
             "INSERT INTO reception (sender, msg_id, receiver, service, ref_to, digest,"
-            " digest_version, state, received, size, owner, token, lease, runs)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
+            " digest_version, state, received, dated, size, owner, token, lease, runs)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
             " ON CONFLICT (sender, msg_id) DO NOTHING",
             (
                 message.sender,
@@ -78,6 +92,7 @@ def receive(
                 digests.VERSION,
                 state,
                 to_micros(now),
+                dated,
                 len(wire),
                 owner,
                 to_micros(now + lease),
@@ -88,30 +103,44 @@ def receive(
             reception = cursor.lastrowid
             assert reception is not None
             tx.execute("INSERT INTO reception_request VALUES (?, ?)", (reception, wire))
+            reused = not keep(tx, reception, message, references)
+            runs = 0 if reused else runs
             details: dict[str, Any] = {"bytes": len(wire)}
-            if begin:
-                details["run"] = 1
+            if runs:
+                details["run"] = runs
+            if repeat:
+                details["repeat"] = True
+                tx.execute("UPDATE reception SET repeat = 1 WHERE id = ?", (reception,))
             _journal(tx, now, Step.RECEIVED, message, **details)
-            return New(Claim(reception, 1, runs), refused)
-    return _repeated(tx, message, digest, now)
+            if result is not None and not refused and not reused:
+                tie(tx, message, result, reception, now)
+            return New(Claim(reception, 1, runs), refused, reused)
+    known = _repeated(tx, message, digest, dated, now)
+    return Forgotten() if barred is Bar.FORGOTTEN and isinstance(known, Unknown) else known
 
 
-def _repeated(tx: Transaction, message: Message, digest: bytes, now: datetime) -> Arrival:
+def _repeated(
+    tx: Transaction, message: Message, digest: bytes, dated: int, now: datetime
+) -> Arrival:
     row = tx.execute(
-        "SELECT id, digest, state, status, purged FROM reception WHERE sender = ? AND msg_id = ?",
+        f"SELECT id, digest, state, status, purged, {DATED} FROM reception"
+        " WHERE sender = ? AND msg_id = ?",
         (message.sender, message.message_id),
     ).fetchone()
     if row is None:
         return Unknown()
-    reception, first_digest, state, status, purged = row
-    verdict = decide(Known(first_digest, State(state), bool(purged)), digest)
+    reception, first_digest, state, status, purged, newest = row
+    if dated > newest:  # a copy with another timestamp must not outlive the id either
+        tx.execute("UPDATE reception SET dated = ? WHERE id = ?", (dated, reception))
+    known = Known(first_digest, State(state), bool(purged), replied=status is not None)
+    verdict = decide(known, digest)
     if verdict is Verdict.CONFLICT:
-        _journal(tx, now, Step.CONFLICT, message)
+        _tell_repeated(tx, now, Step.CONFLICT, reception, message)
         return Conflict()
     if verdict is Verdict.IN_HAND:
         return InHand(reception)
     tx.execute("UPDATE reception SET replays = replays + 1 WHERE id = ?", (reception,))
-    _journal(tx, now, Step.REPLAYED, message, status=status)
+    _tell_repeated(tx, now, Step.REPLAYED, reception, message, status=status)
     if verdict is Verdict.REMEMBERED:
         return Remembered(StatusCode.parse(status))
     reply = reply_of(tx, reception)
@@ -140,7 +169,8 @@ def extend(tx: Transaction, claim: Claim, now: datetime, lease: timedelta) -> No
 def answer(tx: Transaction, claim: Claim, reply: Answer, now: datetime) -> StoredReply:
     """Reply, the writes of ``apply`` and the follow-up messages, as one."""
     event = Event.SET_ASIDE if reply.set_aside else Event.ANSWER
-    sets = "status = ?, answered = ?, lease = NULL, due = NULL"
+    # A run that an operator asked for changes nothing of what the other side was told.
+    sets = "status = coalesce(status, ?), answered = ?, lease = NULL, due = NULL"
     row = _move(tx, claim, event, sets, str(reply.status), to_micros(now))
     return _answered(tx, row, reply, now)
 
@@ -168,10 +198,12 @@ def answer_parked(tx: Transaction, reception: int, reply: Answer, now: datetime)
 
 
 def _answered(tx: Transaction, row: _Row, reply: Answer, now: datetime) -> StoredReply:
-    tx.execute(
-        "INSERT INTO reception_reply (reception, plain, form, key) VALUES (?, ?, ?, ?)",
+    first = tx.execute(
+        "INSERT INTO reception_reply (reception, plain, form, key) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
         (row.id, reply.wire, reply.form, reply.key),
-    )
+    ).rowcount
+    free(tx, row.id, reply.status)
     for draft in reply.then:
         enqueue(tx, draft, now)
     if reply.apply is not None:
@@ -180,6 +212,8 @@ def _answered(tx: Transaction, row: _Row, reply: Answer, now: datetime) -> Store
     if reply.reason:
         details["reason"] = reply.reason
     kind = Step.SET_ASIDE if reply.set_aside else Step.REFUSED if reply.refused else Step.REPLIED
+    if not first and not reply.set_aside:
+        kind = Step.RERUN_ENDED
     _journal_row(tx, now, kind, row, **details)
     return StoredReply(row.id, reply.status, reply.wire, reply.form, reply.key)
 
@@ -203,7 +237,8 @@ def take_over(
     at = to_micros(now)
     found = tx.execute(
         # The first condition on the state is the one that the index is made for.
-        f"SELECT {_RETURNED}, state, token, received FROM reception WHERE sender = ?"
+        f"SELECT {_RETURNED}, state, token, received, reused, repeat, rerun FROM reception"
+        " WHERE sender = ?"
         " AND state IN ('claimed', 'running', 'released')"
         " AND ((state <> 'released' AND lease <= ?) OR (state = 'released' AND due <= ?))"
         " ORDER BY coalesce(due, lease), id LIMIT ?",
@@ -212,7 +247,7 @@ def take_over(
     work = []
     for values in found:
         row = _Row(*values[:5])
-        state, token, received = values[5:]
+        state, token, received, *marks = values[5:]
         tx.execute(
             "UPDATE reception SET state = ?, token = ?, owner = ?, lease = ?, due = NULL"
             " WHERE id = ?",
@@ -229,7 +264,8 @@ def take_over(
         (wire,) = tx.execute(
             "SELECT wire FROM reception_request WHERE reception = ?", (row.id,)
         ).fetchone()
-        work.append(Work(Claim(row.id, token + 1, row.runs), wire, to_moment(received)))
+        claim = Claim(row.id, token + 1, row.runs)
+        work.append(Work(claim, wire, to_moment(received), *map(bool, marks)))
     return work
 
 
@@ -301,3 +337,12 @@ def _journal(tx: Transaction, now: datetime, event: Step, message: Message, **de
 
 def _journal_row(tx: Transaction, now: datetime, event: Step, row: _Row, **details: Any) -> None:
     tx.journal(now, event, Direction.INBOUND, row.msg_id, row.sender, row.service, **details)
+
+
+def _tell_repeated(
+    tx: Transaction, now: datetime, event: Step, reception: int, message: Message, **details: Any
+) -> None:
+    """Whoever has a message can send it without end, which must not fill the disk."""
+    often = repeated(tx, now, Direction.INBOUND, reception, event)
+    if often is not None:
+        _journal(tx, now, event, message, **details, **often)

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from msh.protocol.journal import Direction
 from msh.protocol.journal import Step as JournalStep
-from msh.protocol.keys import Event, State, step
+from msh.protocol.keys import ENDED, Event, State, step
 from msh.store.records import StoredKey
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
@@ -76,6 +76,8 @@ def key_verified(tx: Transaction, peer: str, key: str, message_id: str, now: dat
     kept = _find(tx, peer, key)
     if kept is None or kept.verified is not None:  # then it was activated, too
         return
+    if kept.state is State.COMPROMISED:  # another process had not heard of it yet
+        return
     _activate(tx, kept, message_id, now, by=message_id)
     tx.execute(
         "UPDATE working_key SET verified = ? WHERE peer = ? AND key_id = ?",
@@ -84,13 +86,25 @@ def key_verified(tx: Transaction, peer: str, key: str, message_id: str, now: dat
     _journal(tx, now, JournalStep.KEY_VERIFIED, kept, message_id)
 
 
+def retire_key(tx: Transaction, peer: str, key: str, now: datetime) -> bool:
+    """Others have it: from the commit on it is none that counts."""
+    kept = _find(tx, peer, key)
+    if kept is None or (following := step(kept.state, Event.RETIRED)) is kept.state:
+        return False
+    tx.execute(
+        "UPDATE working_key SET state = ? WHERE peer = ? AND key_id = ?", (following, peer, key)
+    )
+    _journal(tx, now, JournalStep.KEY_RETIRED, kept, "", was=kept.state)
+    return True
+
+
 def forget_keys(tx: Transaction, before: datetime) -> int:
     """What `msh.protocol.keys.retires` calls successors, all in one statement."""
     cursor = tx.execute(
-        "DELETE FROM working_key WHERE state = ? AND EXISTS (SELECT 1 FROM working_key AS later"
-        " WHERE later.peer = working_key.peer AND later.offered > working_key.offered"
+        "DELETE FROM working_key WHERE state IN (?, ?) AND EXISTS (SELECT 1 FROM working_key AS"
+        " later WHERE later.peer = working_key.peer AND later.offered > working_key.offered"
         " AND later.verified < ?)",
-        (State.PREVIOUS, to_micros(before)),
+        (*ENDED, to_micros(before)),
     )
     return cursor.rowcount
 

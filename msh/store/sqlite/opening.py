@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from msh.errors import (
     StoreError,
     StoreFull,
     StoreLocked,
+    StoreOfAnother,
     StoreReadOnly,
     StoreTooNew,
 )
@@ -26,6 +29,26 @@ LOCK_SECONDS = 5.0
 APPLICATION_ID = 0x4D534873
 
 
+def connections(
+    path: str, party: str | None, lock_seconds: float
+) -> tuple[StoreConnection, StoreConnection | None]:
+    """The writing connection to the migrated database of ``party``, and a reading one.
+
+    Memory has only the first. Raises `StoreError` in one of its kinds.
+    """
+    writing = connect(path, lock_seconds=lock_seconds)
+    try:
+        migrate(writing, path)
+        if party is not None:
+            _require_party(writing, path, party)
+        if path == ":memory:":
+            return writing, None
+        return writing, connect(path, lock_seconds=lock_seconds, read_only=True)
+    except BaseException:
+        writing.close()
+        raise
+
+
 def connect(
     path: str, *, lock_seconds: float = LOCK_SECONDS, read_only: bool = False
 ) -> StoreConnection:
@@ -35,6 +58,8 @@ def connect(
     is then as it was.
     """
     try:
+        if path != ":memory:" and not read_only:
+            _make_private(path)
         connection = sqlite3.connect(
             path,
             timeout=lock_seconds,
@@ -59,6 +84,15 @@ def connect(
     return connection
 
 
+def _make_private(path: str) -> None:
+    """Make the file, if it is a new one, for its owner alone: it holds messages in clear.
+
+    SQLite gives the files beside it the same mode.
+    """
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
 def _use_wal(connection: sqlite3.Connection, lock_seconds: float) -> None:
     """Switch to WAL, which is done once in a file's life.
 
@@ -78,15 +112,16 @@ def _use_wal(connection: sqlite3.Connection, lock_seconds: float) -> None:
 def migrate(connection: StoreConnection, path: str) -> None:
     """Bring the schema up to date; every process that opens a new file may do so at once."""
     try:
-        if _version(connection, path) == len(_migrations()):
+        if _version(connection, path) == _migrations()[-1][0]:
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = _version(connection, path)
             database = Database(connection, execute_plugins=False)
-            for number, script in _migrations()[version:]:
-                database.executescript(script)
-                connection.execute(f"PRAGMA user_version = {number}")
+            for number, script in _migrations():
+                if number > version:
+                    database.executescript(script)
+                    connection.execute(f"PRAGMA user_version = {number}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("COMMIT")
         except BaseException:
@@ -95,6 +130,23 @@ def migrate(connection: StoreConnection, path: str) -> None:
             raise
     except sqlite3.Error as error:
         raise explained(error, path) from error
+
+
+def _require_party(connection: sqlite3.Connection, path: str, party: str) -> None:
+    """The first party that opens the database is the one whose messages it holds."""
+    try:
+        (owner,) = connection.execute("SELECT party FROM identity").fetchone()
+        if owner is None:
+            connection.execute("UPDATE identity SET party = ? WHERE party IS NULL", (party,))
+            # Not ``party``: another one may have come first.
+            (owner,) = connection.execute("SELECT party FROM identity").fetchone()
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    if owner != party:
+        raise StoreOfAnother(
+            f"{path}: holds the messages of {owner}, and this party is {party}; give each party a "
+            "file of its own in `store`"
+        )
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
@@ -107,7 +159,7 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
             f"{path}: is a database of another program ({tables} tables); give msh a file of its "
             "own in `store`"
         )
-    known = len(_migrations())
+    known = _migrations()[-1][0]
     if version > known:
         raise StoreTooNew(
             f"{path}: was written by a newer msh (schema {version}, this one knows {known}); "
@@ -123,7 +175,8 @@ def _migrations() -> list[tuple[int, str]]:
         for file in folder.iterdir()
         if file.name.endswith(".sql")
     )
-    if [number for number, _ in scripts] != list(range(1, len(scripts) + 1)):
+    numbers = [number for number, _ in scripts]
+    if numbers != list(range(1, len(numbers) + 1)):
         raise StoreError("the migrations of this installation are incomplete; install msh again")
     return scripts
 

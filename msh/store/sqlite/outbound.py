@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msh.catalog import StatusCode
-from msh.errors import KeyReused
+from msh.errors import KeyReused, UnknownMessage
 from msh.protocol.delivery import (
     OPEN,
     Event,
@@ -15,6 +15,7 @@ from msh.protocol.delivery import (
 )
 from msh.protocol.journal import Direction, Step
 from msh.store.records import Delivery, Draft, FirstAttempt, Outbound, Outbounds
+from msh.store.sqlite.noting import note
 from msh.store.sqlite.opening import claim_lost
 from msh.store.sqlite.values import to_micros, to_moment
 from msh.store.sqlite.writer import Transaction
@@ -65,7 +66,7 @@ def enqueue(
         ),
     )
     if not cursor.rowcount:
-        return _queued_before(tx, draft), False
+        return queued_before(tx, draft), False
     row["id"] = cursor.lastrowid
     tx.execute(
         "INSERT INTO delivery_request (delivery, body, wire) VALUES (?, ?, ?)",
@@ -75,6 +76,7 @@ def enqueue(
     if draft.key is not None:
         details["key"] = draft.key
     journal(tx, now, Step.QUEUED, row, **details)
+    note(tx, row["id"], draft, now)
     if first is not None:
         _begin_attempt(tx, row, 1, now, first.wire)
     return as_delivery(row), True
@@ -92,7 +94,7 @@ def _new_row(draft: Draft, at: int) -> dict[str, Any]:
         "state": State.QUEUED,
         "queued": at,
         "size": len(draft.body),
-        "due": at,
+        "due": to_micros(draft.due) if draft.due else at,
         "attempts": 0,
         "tries": 0,
         "copies": 0,
@@ -126,13 +128,15 @@ def _begin_attempt(
     journal(tx, now, Step.ATTEMPT_BEGUN, row, attempt=number, bytes=len(wire))
 
 
-def _queued_before(tx: Transaction, draft: Draft) -> Delivery:
+def queued_before(tx: Transaction, draft: Draft) -> Delivery:
     """The delivery that has the key, else the one that has the id; same content or an error."""
     found = tx.execute(
         f"SELECT {COLUMNS} FROM delivery WHERE sender = ? AND (caller_key = ? OR msg_id = ?)"
         " ORDER BY caller_key IS ? DESC LIMIT 2",
         (draft.sender, draft.key, draft.message_id, draft.key),
     ).fetchall()
+    if not found:
+        raise UnknownMessage(f"{draft.message_id}: was not queued before")
     row = named(found[0])
     by_key = draft.key is not None and row["caller_key"] == draft.key
     if len(found) > 1:
@@ -232,11 +236,12 @@ def begin(
     state = step(State(row["state"]), Event.ATTEMPT_BEGUN)
     at = to_micros(now)
     number = row["attempts"] + 1
-    # The first form stays. It holds the body, so the body alone is not kept twice.
-    tx.execute(
-        "UPDATE delivery_request SET wire = ?, body = x'' WHERE delivery = ? AND wire IS NULL",
-        (wire, row["id"]),
-    )
+    # It holds the body, so the body alone is not kept twice.
+    if not row["copies"]:  # else the form of the copy that may have arrived stays
+        tx.execute(
+            "UPDATE delivery_request SET wire = ?, body = x'' WHERE delivery = ?",
+            (wire, row["id"]),
+        )
     tx.execute(
         "UPDATE delivery SET state = ?, due = ?, last = ?, lease = ?, attempts = ?,"
         " tries = tries + 1, copies = copies + 1, series_began = coalesce(series_began, ?),"

@@ -18,9 +18,11 @@ from msh.protocol.delivery import (
     read_reply,
     step,
 )
-from msh.protocol.journal import Step
+from msh.protocol.journal import Direction, Step
 from msh.store.records import Delivery, Outbound
 from msh.store.sqlite.outbound import as_delivery, end_attempt, find, held, journal
+from msh.store.sqlite.outcomes import inquiry_replied
+from msh.store.sqlite.repeating import repeated
 from msh.store.sqlite.values import to_micros
 from msh.store.sqlite.writer import Transaction
 
@@ -59,7 +61,7 @@ def record_reply(
     if _stands(row, event, codes):
         same = row["status"] == status
         kind = Step.ANSWER_REPEATED if same else Step.ANSWER_DIFFERS
-        journal(tx, now, kind, row, **details, kept=row["status"])
+        _tell_repeated(tx, now, kind, row, **details, kept=row["status"])
         return as_delivery(row)
     if state is State.SENDING:
         end_attempt(tx, row, at, "answered", status, reconnected)
@@ -78,7 +80,10 @@ def record_reply(
         " due = NULL, token = token + 1 WHERE id = ?",
         (following, copies, at, row["status"], row["id"]),
     )
-    journal(tx, now, Step.ANSWERED, row, **details, state=following)
+    was = {"was": state} if state is State.NOT_EXECUTED else {}
+    tell = _tell_repeated if following is state else journal  # 9999S may come again and again
+    tell(tx, now, Step.ANSWERED, row, **details, state=following, **was)
+    inquiry_replied(tx, row["id"], reply, now)
     return as_delivery(row)
 
 
@@ -98,7 +103,16 @@ def ignore_reply(tx: Transaction, sender: str, message_id: str, now: datetime, r
     """A reply that is no answer leaves a line in the journal and changes nothing."""
     row = find(tx, sender, message_id)
     if row is not None:
-        journal(tx, now, Step.ANSWER_IGNORED, row, reason=reason)
+        _tell_repeated(tx, now, Step.ANSWER_IGNORED, row, reason=reason)
+
+
+def _tell_repeated(
+    tx: Transaction, now: datetime, event: Step, row: dict[str, Any], **details: Any
+) -> None:
+    """Whoever has an old reply can send it without end, which must not fill the disk."""
+    often = repeated(tx, now, Direction.OUTBOUND, row["id"], event)
+    if often is not None:
+        journal(tx, now, event, row, **details, **often)
 
 
 def give_up(tx: Transaction, outbound: Outbound, now: datetime) -> Delivery:
@@ -114,28 +128,6 @@ def give_up(tx: Transaction, outbound: Outbound, now: datetime) -> Delivery:
     row.update(state=state, settled=at, due=None)
     journal(tx, now, Step.GIVEN_UP, row, state=state, attempts=row["attempts"])
     return as_delivery(row)
-
-
-def resolve(
-    tx: Transaction, sender: str, message_id: str, receiver: str, by: str, now: datetime
-) -> bool:
-    """The result message ends resending and every doubt."""
-    row = find(tx, sender, message_id)
-    if row is None or row["receiver"] != receiver or row["resolved_by"] is not None:
-        return False
-    state = step(State(row["state"]), Event.RESULT)
-    at = to_micros(now)
-    # A doubt is settled now, so that its content is kept for as long as any other from here on.
-    settled = row["settled"] if row["state"] == State.ANSWERED else at
-    tx.execute(
-        "UPDATE delivery SET state = ?, resolved_by = ?, settled = ?,"
-        " lease = NULL, due = NULL, token = token + 1 WHERE id = ?",
-        (state, by, settled, row["id"]),
-    )
-    if row["state"] == State.SENDING:
-        end_attempt(tx, row, at, "resolved", f"by {by}", False)
-    journal(tx, now, Step.RESOLVED, row, state=state, by=by)
-    return True
 
 
 def resend(tx: Transaction, sender: str, message_id: str, now: datetime) -> Delivery:

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
+from msh.content import References
 from msh.errors import StoreClosed
 from msh.message import Message
 from msh.profile import RoleCodes
 from msh.protocol.journal import Direction, Entry
+from msh.store import outcome_records
 from msh.store.base import Notify
 from msh.store.records import (
     Answer,
@@ -38,13 +40,14 @@ from msh.store.records import (
     Work,
 )
 from msh.store.sqlite import inbound, keys, opening, outbound, purging, reading, replies, suspension
-from msh.store.sqlite.guard import StoreConnection
+from msh.store.sqlite.batches import SqliteBatches
+from msh.store.sqlite.outcome_store import SqliteOutcomes
 from msh.store.sqlite.writer import Transaction, Writer
 
 Result = TypeVar("Result")
 
 
-class SqliteStore:
+class SqliteStore(SqliteOutcomes, SqliteBatches):
     """A `msh.store.Store` over one SQLite database.
 
     ``path`` is a file, or ``:memory:``. One thread writes, with many operations per commit and
@@ -66,25 +69,14 @@ class SqliteStore:
         """Whether anything asked for is not finished."""
         return self._reads > 0 or (self._writer is not None and self._writer.busy)
 
-    async def open(self, notify: Notify) -> None:
+    async def open(self, notify: Notify, party: str | None = None) -> None:
         """Open and migrate. Raises `StoreError` in one of its kinds."""
-        writing, reading_ = await asyncio.to_thread(self._connect)
+        how = self.path, party, self._lock_seconds
+        writing, reading_ = await asyncio.to_thread(opening.connections, *how)
         if reading_ is not None:
             self._reader = Database(reading_, execute_plugins=False)
             self._reading = ThreadPoolExecutor(1, thread_name_prefix="msh-store-reader")
         self._writer = Writer(writing, notify, "msh-store-writer", self.path)
-
-    def _connect(self) -> tuple[StoreConnection, StoreConnection | None]:
-        writing = opening.connect(self.path, lock_seconds=self._lock_seconds)
-        try:
-            opening.migrate(writing, self.path)
-            if not self.shared:
-                return writing, None
-            reading_ = opening.connect(self.path, lock_seconds=self._lock_seconds, read_only=True)
-        except BaseException:
-            writing.close()
-            raise
-        return writing, reading_
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Poll for commits of other processes; memory has none. A second call replaces the first.
@@ -120,11 +112,13 @@ class SqliteStore:
         *,
         admit: bool = True,
         begin: bool = False,
+        references: References | None = None,
+        result: outcome_records.Result | None = None,
+        repeat: bool = False,
     ) -> Arrival:
         """See `msh.store.Store.receive`."""
-        return await self._write(
-            inbound.receive, self._owner, message, digest, wire, now, lease, admit, begin
-        )
+        terms = lease, admit, begin, references, result, repeat
+        return await self._write(inbound.receive, self._owner, message, digest, wire, now, *terms)
 
     async def start(self, claim: Claim, now: datetime, lease: timedelta) -> Claim:
         """See `msh.store.Store.start`."""
@@ -171,9 +165,16 @@ class SqliteStore:
     # outbound
 
     async def enqueue(
-        self, draft: Draft, now: datetime, *, first: FirstAttempt | None = None
+        self,
+        draft: Draft,
+        now: datetime,
+        *,
+        first: FirstAttempt | None = None,
+        admit: bool = True,
     ) -> tuple[Delivery, bool]:
         """See `msh.store.Store.enqueue`."""
+        if not admit:
+            return await self._write(outbound.queued_before, draft), False
         return await self._write(outbound.enqueue, draft, now, self._owner, first)
 
     async def claim(
@@ -212,9 +213,8 @@ class SqliteStore:
         reconnected: bool,
     ) -> None:
         """See `msh.store.Store.record_failure`."""
-        await self._write(
-            outbound.record_failure, outbound_, now, outcome, detail, sent, reconnected
-        )
+        ended = outcome, detail, sent, reconnected
+        await self._write(outbound.record_failure, outbound_, now, *ended)
 
     async def record_reply(
         self,
@@ -228,9 +228,8 @@ class SqliteStore:
         late: bool = False,
     ) -> Delivery | None:
         """See `msh.store.Store.record_reply`."""
-        return await self._write(
-            replies.record_reply, sender, reply, wire, codes, now, reconnected, late
-        )
+        came = reconnected, late
+        return await self._write(replies.record_reply, sender, reply, wire, codes, now, *came)
 
     async def ignore_reply(self, sender: str, message_id: str, now: datetime, reason: str) -> None:
         """See `msh.store.Store.ignore_reply`."""
@@ -243,12 +242,6 @@ class SqliteStore:
     async def give_up(self, outbound_: Outbound, now: datetime) -> Delivery:
         """See `msh.store.Store.give_up`."""
         return await self._write(replies.give_up, outbound_, now)
-
-    async def resolve(
-        self, sender: str, message_id: str, receiver: str, by: str, now: datetime
-    ) -> bool:
-        """See `msh.store.Store.resolve`."""
-        return await self._write(replies.resolve, sender, message_id, receiver, by, now)
 
     async def resend(self, sender: str, message_id: str, now: datetime) -> Delivery:
         """See `msh.store.Store.resend`."""
@@ -271,6 +264,10 @@ class SqliteStore:
     async def key_verified(self, peer: str, key: str, message_id: str, now: datetime) -> None:
         """See `msh.store.Store.key_verified`."""
         await self._write(keys.key_verified, peer, key, message_id, now)
+
+    async def retire_key(self, peer: str, key: str, now: datetime) -> bool:
+        """See `msh.store.Store.retire_key`."""
+        return await self._write(keys.retire_key, peer, key, now)
 
     async def forget_keys(self, before: datetime) -> int:
         """See `msh.store.Store.forget_keys`."""
@@ -362,6 +359,8 @@ class SqliteStore:
         """See `msh.store.Store.purge`."""
         while (done := await self._write(purging.purge_contents, contents)).contents:
             yield done
+        while await self._write(purging.purge_lines, contents):
+            pass
         while (done := await self._write(purging.purge_ids, ids)).ids:
             yield done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlite_utils import Database
 
@@ -26,14 +27,22 @@ def resume(tx: Transaction, kind: SuspensionKind, name: str, now: datetime) -> b
     return cursor.rowcount > 0
 
 
-def suspended(tx: Transaction, sender: str, service: str) -> bool:
-    """Whether a new message of ``sender`` for ``service`` is to be refused."""
+class Bar(StrEnum):
+    """Why a new message is not to be handled."""
+
+    FORGOTTEN = "forgotten"
+    SUSPENDED = "suspended"
+
+
+def bar(tx: Transaction, sender: str, service: str, dated: int) -> Bar | None:
+    """What bars a new message; asked in one statement, since every message waits for it."""
     found = tx.execute(
-        "SELECT 1 FROM suspension WHERE (kind = 'party' AND name = ?)"
+        "SELECT 'forgotten' FROM identity WHERE forgotten >= ?"
+        " UNION ALL SELECT 'suspended' FROM suspension WHERE (kind = 'party' AND name = ?)"
         " OR (kind = 'service' AND name = ?)",
-        (sender, service),
-    )
-    return found.fetchone() is not None
+        (dated, sender, service),
+    ).fetchone()
+    return Bar(found[0]) if found else None
 
 
 def suspensions(database: Database) -> list[Suspension]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msh.catalog import StatusCode
+from msh.content import References
 from msh.message import Message
 from msh.profile import Check, RoleCodes
 from msh.protocol import delivery, keys, reception
@@ -17,9 +18,11 @@ from msh.store import (
     Claim,
     Delivery,
     Draft,
+    Inquiry,
     New,
     Outbound,
     Reception,
+    Result,
     Store,
     StoredKey,
 )
@@ -99,14 +102,20 @@ def status(text: str) -> StatusCode:
 # inbound
 
 
-def request(message_id: str = "M-1", *, sender: str = PEER, body: bytes = b"<a/>") -> Message:
+def request(
+    message_id: str = "M-1",
+    *,
+    sender: str = PEER,
+    body: bytes = b"<a/>",
+    timestamp: datetime = NOW,
+) -> Message:
     """A request that another party sends us."""
     return Message(
         service="PS810FTRQ",
         message_id=message_id,
         sender=sender,
         receiver=OWN,
-        timestamp=NOW,
+        timestamp=timestamp,
         body=body,
     )
 
@@ -156,9 +165,11 @@ async def reception_in(
             await store.park(claim, now)
         case reception.State.ANSWERED:
             await store.answer(claim, answer(), now)
-        case reception.State.SET_ASIDE:
+        case reception.State.SET_ASIDE | reception.State.CLOSED:
             aside = Answer(status(SYSTEM_ERROR), b"<error/>", set_aside=True)
             await store.answer(claim, aside, now)
+            if state is reception.State.CLOSED:
+                await store.close_reception(PEER, message_id, "seen to", now)
     return claim
 
 
@@ -180,10 +191,14 @@ def draft(
     service: str = "PS810FTRQ",
     ref_to: str | None = None,
     body: bytes = b"<pay/>",
+    references: References | None = None,
+    about: Inquiry | None = None,
 ) -> Draft:
     """A message to be sent."""
     digest = content_digest(service, receiver, ref_to, body)
-    return Draft(message_id, service, sender, receiver, body, digest, key, ref_to)
+    return Draft(
+        message_id, service, sender, receiver, body, digest, key, ref_to, references, about
+    )
 
 
 def reply_to(message_id: str = "D-1", text: str = DONE, *, sender: str = PEER) -> Message:
@@ -277,11 +292,42 @@ async def delivery_in(
             await store.give_up(await claim_one(store, now), now)
         case delivery.State.RESOLVED:
             await begin(store, now)
-            await store.resolve(OWN, message_id, PEER, "PS811-1", now)
+            await result_comes(store, message_id, now)
+        case delivery.State.NOT_EXECUTED:
+            await attempt(sent=True, due=now)
+            await store.give_up(await claim_one(store, now), now)
+            await store.settle(OWN, message_id, executed=False, because="asked", now=now)
     found = await store.delivery(queued.id)
     assert found is not None
     assert found.state is state
     return found
+
+
+async def result_comes(
+    store: Store,
+    ref_to: str | None = "D-1",
+    now: datetime = NOW,
+    *,
+    name: str = "PS811-1",
+    sender: str = PEER,
+    service: str = "PS811FTRRQ",
+    of: str = "PS810FTRQ",
+    references: References | None = None,
+    statuses: Sequence[str] = (),
+) -> Arrival:
+    """A result that another party sends us, new here unless its ``name`` is known."""
+    message = Message(
+        service=service,
+        message_id=name,
+        sender=sender,
+        receiver=OWN,
+        timestamp=NOW,
+        body=b"<result/>",
+        ref_to=ref_to,
+    )
+    result = Result(of, references, tuple(map(status, statuses)))
+    digest = message_digest(message)
+    return await store.receive(message, digest, wire_of(message), now, LEASE, result=result)
 
 
 async def the_delivery(store: Store, message_id: str = "D-1") -> Delivery:

@@ -25,8 +25,10 @@ from typing import Any, ClassVar
 import pytest
 
 from msh.testing.contracts.samples import Notified
+from msh.testing.contracts.store_again import AskedContract, RepeatContract, RerunContract
 from msh.testing.contracts.store_answers import AnswerContract, FormContract
 from msh.testing.contracts.store_attempts import AttemptContract, DueContract, HoldContract
+from msh.testing.contracts.store_batches import BatchContract
 from msh.testing.contracts.store_claims import ClaimContract, ParkedContract, TakeOverContract
 from msh.testing.contracts.store_inbound import ReceiveContract
 from msh.testing.contracts.store_kept import CloseContract, DurableContract, SharedContract
@@ -34,15 +36,23 @@ from msh.testing.contracts.store_keys import (
     ActivateContract,
     ForgetContract,
     OfferContract,
+    RetireContract,
+)
+from msh.testing.contracts.store_outcomes import (
+    InquiryContract,
+    ReferringContract,
+    ResultContract,
+    SettleContract,
+    TieContract,
 )
 from msh.testing.contracts.store_purge import PurgeContract
 from msh.testing.contracts.store_queue import EnqueueContract
 from msh.testing.contracts.store_reading import JournalContract, ReadingContract
+from msh.testing.contracts.store_references import ReferenceContract, SharedReferenceContract
 from msh.testing.contracts.store_replies import (
     GiveUpContract,
     ReplyContract,
     ResendContract,
-    ResultContract,
 )
 from msh.testing.contracts.store_suspension import SuspensionContract
 
@@ -55,6 +65,7 @@ class StoreContract(
     AnswerContract,
     FormContract,
     EnqueueContract,
+    BatchContract,
     DueContract,
     AttemptContract,
     HoldContract,
@@ -62,16 +73,26 @@ class StoreContract(
     GiveUpContract,
     ResultContract,
     ResendContract,
+    TieContract,
+    InquiryContract,
+    SettleContract,
+    ReferringContract,
+    RerunContract,
+    AskedContract,
+    RepeatContract,
     OfferContract,
     ActivateContract,
+    RetireContract,
     ForgetContract,
     SuspensionContract,
+    ReferenceContract,
     ReadingContract,
     JournalContract,
     PurgeContract,
     CloseContract,
     DurableContract,
     SharedContract,
+    SharedReferenceContract,
 ):
     """Every sentence of `msh.store.Store`, as tests."""
 
@@ -82,7 +103,11 @@ class StoreContract(
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for declared, suite in ((cls.durable, DurableContract), (cls.shared, SharedContract)):
+        for declared, suite in (
+            (cls.durable, DurableContract),
+            (cls.shared, SharedContract),
+            (cls.shared, SharedReferenceContract),
+        ):
             if not declared:
                 for name in vars(suite):
                     if name.startswith("test_"):

@@ -28,6 +28,7 @@ from msh.testing.contracts.samples import (
     draft,
     everything,
     fail,
+    result_comes,
     steps,
     the_delivery,
 )
@@ -175,14 +176,17 @@ class AttemptContract:
         assert wires[1] == b"<the form/>"
         assert await steps(store) == [Step.QUEUED, Step.ATTEMPT_BEGUN]
 
-    async def test_the_first_form_is_never_rebuilt(self, store: Store) -> None:
+    @pytest.mark.parametrize(("sent", "kept"), [(True, b"<first/>"), (False, b"<second/>")])
+    async def test_a_form_stays_once_it_may_have_arrived(
+        self, store: Store, sent: bool, kept: bytes
+    ) -> None:
         await store.enqueue(draft("D-1"), NOW)
-        await fail(store, await begin(store, wire=b"<first/>"), NOW, sent=True)
+        await fail(store, await begin(store, wire=b"<first/>"), NOW, sent=sent)
         second = await claim_one(store, DUE)
         assert second.wire == b"<first/>"
         await store.begin(second, b"<second/>", DUE, after(200), last=False, lease=LEASE)
         await fail(store, second, DUE, sent=True)
-        assert (await claim_one(store, after(200))).wire == b"<first/>"
+        assert (await claim_one(store, after(200))).wire == kept
 
     async def test_attempts_are_counted_on(self, store: Store) -> None:
         await store.enqueue(draft("D-1"), NOW)
@@ -393,5 +397,5 @@ class HoldContract:
     async def test_a_result_ends_it(self, store: Store) -> None:
         await store.enqueue(draft("D-1"), NOW)
         await store.hold(await claim_one(store), DUE, NOW, "no key")
-        assert await store.resolve(OWN, "D-1", PEER, "PS811-1", NOW)
+        await result_comes(store)
         assert (await store.claim(PEER, DUE, LEASE, 9)).work == ()

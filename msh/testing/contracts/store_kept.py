@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from msh.errors import ClaimLost, StoreClosed
+from msh.errors import ClaimLost, StoreClosed, StoreOfAnother
 from msh.protocol import delivery, reception
 from msh.protocol.journal import Step
 from msh.protocol.keys import State as KeyState
-from msh.store import Claim, InHand, New, Outbound, Resend, Store, SuspensionKind
+from msh.store import Asked, Claim, Forgotten, InHand, New, Outbound, Resend, Store, SuspensionKind
+from msh.store.outcomes import OutcomeStore
 from msh.testing.contracts.samples import (
     DONE,
     DUE,
     LEASE,
     MUCH_LATER,
     NOW,
+    OTHER,
     OWN,
     PEER,
     PLATFORM,
+    Notified,
     after,
     answer,
     arrive,
@@ -74,13 +77,27 @@ def _calls(claim: Claim, outbound: Outbound) -> dict[str, Callable[[Store], Awai
         "record_reply": lambda s: s.record_reply(OWN, reply_to(), b"", PLATFORM, NOW),
         "ignore_reply": lambda s: s.ignore_reply(OWN, "D-1", NOW, ""),
         "give_up": lambda s: s.give_up(outbound, NOW),
-        "resolve": lambda s: s.resolve(OWN, "D-1", PEER, "", NOW),
+        "outcomes": lambda s: s.outcomes(1),
+        "results_of": lambda s: s.results_of(OWN, "M-1", PEER),
+        "inquiries": lambda s: s.inquiries(1),
+        "not_inquired": lambda s: s.not_inquired(PEER, 1, 1),
+        "settle": lambda s: s.settle(OWN, "D-1", executed=True, because="", now=NOW),
+        "rerun": lambda s: s.rerun(PEER, "M-1", NOW),
+        "close_reception": lambda s: s.close_reception(PEER, "M-1", "", NOW),
+        "ask_again": lambda s: s.ask_again(PEER, Asked(), NOW, NOW),
+        "asked_again": lambda s: s.asked_again(NOW),
+        "sent_to": lambda s: s.sent_to(PEER),
+        "repeat": lambda s: s.repeat(1, "", NOW),
+        "repeats": lambda s: s.repeats(PEER, NOW, LEASE, 1),
+        "next_repeat": lambda s: s.next_repeat(PEER),
+        "end_repeat": lambda s: s.end_repeat(1, None),
         "resend": lambda s: s.resend(OWN, "D-1", NOW),
         "hold": lambda s: s.hold(outbound, DUE, NOW, ""),
         "keys": lambda s: s.keys(),
         "offer_key": lambda s: s.offer_key(offered_key(), ""),
         "activate_key": lambda s: s.activate_key(PEER, "K-1", "", NOW),
         "key_verified": lambda s: s.key_verified(PEER, "K-1", "", NOW),
+        "retire_key": lambda s: s.retire_key(PEER, "K-1", NOW),
         "forget_keys": lambda s: s.forget_keys(NOW),
         "suspend": lambda s: s.suspend(SuspensionKind.PARTY, PEER, NOW),
         "resume": lambda s: s.resume(SuspensionKind.PARTY, PEER, NOW),
@@ -106,7 +123,8 @@ class CloseContract:
         claim = await receive_new(store)
         await store.enqueue(draft(), NOW)
         calls = _calls(claim, await claim_one(store))
-        missing = {name for name in vars(Store) if name[0] != "_"} - set(calls)
+        named = {*vars(Store), *vars(OutcomeStore)}
+        missing = {name for name in named if name[0] != "_"} - set(calls)
         assert missing <= {"open", "close", "shared", "busy"}
         await store.close()
         asked = [call(store) for call in calls.values()]
@@ -148,6 +166,26 @@ class DurableContract:
             False,
         )
 
+    async def test_data_of_one_party_is_refused_to_another(self, store: Store) -> None:
+        await store.close()
+        await store.open(Notified())  # nobody's yet, so it may be anybody's
+        await store.close()
+        for _ in range(2):
+            await store.open(Notified(), OWN)
+            await store.enqueue(draft(), NOW)
+            await store.close()
+            with pytest.raises(StoreOfAnother, match=f"of {OWN}.* is {OTHER}"):
+                await store.open(Notified(), OTHER)
+        await store.open(Notified())
+        assert await steps(store) == [Step.QUEUED]
+
+    async def test_what_was_forgotten_is_so_for_good(self, store: Store, reopen: Reopen) -> None:
+        await reception_in(store, reception.State.ANSWERED)
+        async for _ in store.purge(MUCH_LATER, MUCH_LATER, MUCH_LATER):
+            pass
+        again = await reopen()
+        assert await arrive(again, request()) == Forgotten()
+
     async def test_work_in_hand_is_taken_over_when_its_lease_lapses(
         self, store: Store, reopen: Reopen
     ) -> None:
@@ -182,7 +220,7 @@ class DurableContract:
         async for _ in store.purge(MUCH_LATER, MUCH_LATER, MUCH_LATER):
             pass
         again = await reopen()
-        await receive_new(again, "M-2")
+        await arrive(again, request("M-2", timestamp=MUCH_LATER))
         assert await again.last_entry() > last
 
 
@@ -192,6 +230,15 @@ class SharedContract:
     async def test_a_shared_store_says_so(self, store: Store, second: Store) -> None:
         assert store.shared
         assert second.shared
+
+    async def test_all_nodes_are_of_one_party(self, store: Store, second: Store) -> None:
+        for each in (store, second):
+            await each.close()
+        opened = [each.open(Notified(), OWN) for each in (store, second)]
+        await asyncio.gather(*opened)
+        await second.close()
+        with pytest.raises(StoreOfAnother):
+            await second.open(Notified(), OTHER)
 
     async def test_of_fifty_copies_on_two_nodes_one_is_new(
         self, store: Store, second: Store

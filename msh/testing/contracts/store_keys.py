@@ -100,8 +100,10 @@ class OfferContract:
         self, store: Store, state: State
     ) -> None:
         await store.offer_key(offered_key(), "offer-1")
-        if state is not State.PENDING:
+        if state not in (State.PENDING, State.COMPROMISED):
             await store.key_verified(PEER, "K-1", "M-1", after(1))
+        if state is State.COMPROMISED:
+            await store.retire_key(PEER, "K-1", after(1))
         if state is State.PREVIOUS:
             await store.offer_key(offered_key("K-2", offered=after(2)), "offer-2")
             await store.activate_key(PEER, "K-2", "proof-2", after(3))
@@ -264,6 +266,11 @@ class ActivateContract:
                 if name not in expected:
                     replaced(State.PENDING)
                     expected[name] = State.PENDING
+            elif random.random() < 0.1:
+                changed = expected.get(name) not in (None, State.COMPROMISED)
+                assert await store.retire_key(PEER, name, after(number)) is changed
+                if name in expected:
+                    expected[name] = step(expected[name], Event.RETIRED)
             elif random.random() < 0.5:
                 active = await store.activate_key(PEER, name, "proof", after(number))
                 if name in expected:
@@ -271,7 +278,7 @@ class ActivateContract:
                 assert active == (expected.get(name) is State.ACTIVE)
             else:
                 await store.key_verified(PEER, name, "M-1", after(number))
-                if name in expected:
+                if name in expected and expected[name] is not State.COMPROMISED:
                     take(name)
                     verified.setdefault(name, after(number))
             assert await states(store) == expected
@@ -282,13 +289,65 @@ class ActivateContract:
         assert seen == set(State)
 
 
+class RetireContract:
+    """`Store.retire_key`: what others know is over, whatever it was."""
+
+    @pytest.mark.parametrize("state", State)
+    async def test_a_key_that_others_know(self, store: Store, state: State) -> None:
+        await store.offer_key(offered_key(), "offer-1")
+        if state in (State.ACTIVE, State.PREVIOUS):
+            await store.activate_key(PEER, "K-1", "proof-1", after(1))
+        if state is State.PREVIOUS:
+            await activated(store, "K-2")
+        if state is State.COMPROMISED:
+            assert await store.retire_key(PEER, "K-1", after(2))
+        before = await everything(store)
+        changed = await store.retire_key(PEER, "K-1", after(3))
+        assert changed is (state is not State.COMPROMISED)
+        if not changed:
+            assert await everything(store) == before
+            return
+        assert (await the_key(store)).state is State.COMPROMISED
+        entry = (await store.journal())[-1]
+        assert (entry.step, entry.at, entry.peer) == (Step.KEY_RETIRED, after(3), PEER)
+        assert entry.message_id == ""
+        assert entry.details == {"key": "K-1", "was": state}
+
+    async def test_it_never_comes_back(self, store: Store) -> None:
+        await store.offer_key(offered_key(), "offer-1")
+        await store.retire_key(PEER, "K-1", after(1))
+        before = await everything(store)
+        assert await store.activate_key(PEER, "K-1", "confirm-1", after(2)) is False
+        await store.key_verified(PEER, "K-1", "M-1", after(3))
+        again = await store.offer_key(offered_key(), "offer-1")
+        assert again.state is State.COMPROMISED
+        assert await everything(store) == before
+
+    async def test_another_takes_its_place(self, store: Store) -> None:
+        await activated(store, "K-1")
+        await store.retire_key(PEER, "K-1", after(2))
+        await store.offer_key(offered_key("K-2", offered=after(60)), "offer-2")
+        assert await store.activate_key(PEER, "K-2", "proof-2", after(61)) is True
+        assert await states(store) == {"K-1": State.COMPROMISED, "K-2": State.ACTIVE}
+
+    async def test_an_unknown_key_is_none(self, store: Store) -> None:
+        await activated(store, "K-1")
+        before = await everything(store)
+        assert await store.retire_key(PEER, "K-9", after(9)) is False
+        assert await store.retire_key(OTHER, "K-1", after(9)) is False
+        assert await everything(store) == before
+
+
 class ForgetContract:
     """`Store.forget_keys`: only what has a successor that is in use."""
 
+    @pytest.mark.parametrize("compromised", [True, False])
     async def test_a_previous_key_goes_when_its_successor_is_long_in_use(
-        self, store: Store
+        self, store: Store, compromised: bool
     ) -> None:
         await activated(store, "K-1", "K-2")
+        if compromised:
+            await store.retire_key(PEER, "K-1", after(90))
         await store.key_verified(PEER, "K-2", "M-1", after(100))
         assert await store.forget_keys(after(100)) == 0
         assert await store.forget_keys(after(100) + MOMENT) == 1

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from msh.protocol import delivery, reception
-from msh.store import New, Purged, Store
+from msh.store import Conflict, Forgotten, InHand, New, Purged, Remembered, Store, Unknown
 from msh.testing.contracts.samples import (
     DONE,
+    LEASE,
     MUCH_LATER,
     NOW,
-    OWN,
+    OTHER,
     PEER,
     after,
     answer,
@@ -25,6 +26,7 @@ from msh.testing.contracts.samples import (
     reception_in,
     replied,
     request,
+    result_comes,
     status,
     steps,
     the_delivery,
@@ -33,7 +35,13 @@ from msh.testing.contracts.samples import (
 
 MOMENT = timedelta(microseconds=1)
 LONG_AGO = NOW - timedelta(days=1000)
-SETTLED = [delivery.State.ANSWERED, delivery.State.RESOLVED, delivery.State.NOT_SENT]
+CLOSED = [reception.State.ANSWERED, reception.State.CLOSED]
+SETTLED = [
+    delivery.State.ANSWERED,
+    delivery.State.RESOLVED,
+    delivery.State.NOT_SENT,
+    delivery.State.NOT_EXECUTED,
+]
 
 
 async def purge(store: Store, contents: datetime, ids: datetime = LONG_AGO) -> Purged:
@@ -85,9 +93,7 @@ class PurgeContract:
         assert await purge(store, MUCH_LATER, MUCH_LATER) == Purged(0, 0)
         assert await everything(store) == before
 
-    @pytest.mark.parametrize(
-        "state", [s for s in reception.State if s is not reception.State.ANSWERED]
-    )
+    @pytest.mark.parametrize("state", [s for s in reception.State if s not in CLOSED])
     async def test_never_what_is_unanswered_or_set_aside(
         self, store: Store, state: reception.State
     ) -> None:
@@ -98,7 +104,7 @@ class PurgeContract:
 
     async def test_a_doubt_is_kept_from_the_day_it_was_resolved(self, store: Store) -> None:
         await delivery_in(store, delivery.State.IN_DOUBT)
-        await store.resolve(OWN, "D-1", PEER, "PS811-1", after(1000))
+        await result_comes(store, now=after(1000))
         assert await purge(store, after(1000)) == Purged(0, 0)
         assert await purge(store, after(1000) + MOMENT) == Purged(1, 0)
 
@@ -109,9 +115,90 @@ class PurgeContract:
         await arrive(store, request(), MUCH_LATER)
         assert await purge(store, MUCH_LATER, NOW + MOMENT) == Purged(0, 2)
         assert await everything(store) == ([], [], [], [], [], [], [], [], [])
-        assert isinstance(await arrive(store, request()), New)
         _, created = await store.enqueue(draft("D-1"), NOW)
         assert created
+
+    async def test_an_id_is_kept_until_its_message_is_too_old_to_be_new(self, store: Store) -> None:
+        ahead = request(timestamp=after(300))
+        arrival = await arrive(store, ahead)
+        assert isinstance(arrival, New)
+        await store.answer(arrival.claim, answer(), NOW)
+        assert await purge(store, MUCH_LATER, after(300)) == Purged(1, 0)
+        assert await arrive(store, ahead, MUCH_LATER) == Remembered(status(DONE))
+        assert await purge(store, MUCH_LATER, after(300) + MOMENT) == Purged(0, 1)
+
+    @pytest.mark.parametrize("body", [b"<a/>", b"<other/>"])
+    @pytest.mark.parametrize("when", ["in hand", "answered", "purged"])
+    async def test_nor_is_it_forgotten_before_a_copy_that_is_dated_later(
+        self, store: Store, body: bytes, when: str
+    ) -> None:
+        later = request(timestamp=after(300), body=body)
+        claim = await receive_new(store)
+        if when == "in hand":
+            await arrive(store, later)
+        await store.answer(claim, answer(), NOW)
+        if when == "answered":
+            await arrive(store, later)
+        await purge(store, MUCH_LATER)
+        if when == "purged":
+            await arrive(store, later)
+        await arrive(store, request())
+        assert await purge(store, MUCH_LATER, after(300)) == Purged(0, 0)
+        assert await purge(store, MUCH_LATER, after(300) + MOMENT) == Purged(0, 1)
+        assert await arrive(store, later) == Forgotten()
+
+    async def test_what_may_have_been_forgotten_is_not_taken_as_new(self, store: Store) -> None:
+        for message_id, seconds in (("M-1", 5), ("M-2", 9), ("M-3", 1)):
+            arrival = await arrive(store, request(message_id, timestamp=after(seconds)))
+            assert isinstance(arrival, New)
+            await store.answer(arrival.claim, answer(), NOW)
+        assert await purge(store, MUCH_LATER, after(2)) == Purged(3, 1)
+        assert await arrive(store, request("M-3", timestamp=after(1))) == Forgotten()
+        assert await purge(store, MUCH_LATER, MUCH_LATER) == Purged(0, 2)
+        for message_id, sender in (("M-1", PEER), ("M-2", PEER), ("M-9", PEER), ("M-9", OTHER)):
+            known = request(message_id, sender=sender, timestamp=after(9))
+            assert await arrive(store, known, begin=True) == Forgotten()
+            assert await arrive(store, known, admit=False) == Unknown()
+        assert await everything(store) == ([], [], [], [], [], [], [], [], [])
+        assert isinstance(await arrive(store, request("M-9", timestamp=after(9) + MOMENT)), New)
+
+    async def test_it_may_be_forgotten_and_known(self, store: Store) -> None:
+        await reception_in(store, reception.State.ANSWERED, "M-1")
+        claim = await receive_new(store, "M-2")
+        assert await purge(store, MUCH_LATER, MUCH_LATER) == Purged(1, 1)
+        assert await arrive(store, request("M-2")) == InHand(claim.reception)
+        assert await arrive(store, request("M-2", body=b"<other/>")) == Conflict()
+
+    async def test_a_later_purge_with_an_earlier_time_reminds_of_no_less(
+        self, store: Store
+    ) -> None:
+        for message_id, seconds in (("M-1", 1), ("M-2", 9)):
+            arrival = await arrive(store, request(message_id, timestamp=after(seconds)))
+            assert isinstance(arrival, New)
+        (first, second) = await store.take_over(PEER, MUCH_LATER, LEASE, 9)
+        await store.answer(second.claim, answer(), NOW)
+        assert await purge(store, MUCH_LATER, MUCH_LATER) == Purged(1, 1)
+        await store.answer(first.claim, answer(), NOW)
+        assert await purge(store, MUCH_LATER, after(2)) == Purged(1, 1)
+        assert await arrive(store, request("M-2", timestamp=after(9))) == Forgotten()
+
+    async def test_lines_of_later_repeats_go_when_they_are_old(self, store: Store) -> None:
+        await reception_in(store, reception.State.ANSWERED, "M-1")
+        await reception_in(store, reception.State.SET_ASIDE, "M-2")
+        await delivery_in(store, delivery.State.ANSWERED)
+        await purge(store, MUCH_LATER)
+        for seconds in (100, 200, 300):
+            await arrive(store, request("M-1"), after(seconds))
+            await arrive(store, request("M-2"), after(seconds))
+            await replied(store, DONE, after(seconds), late=True)
+        aside = await steps(store, "M-2")
+        assert await purge(store, after(250)) == Purged(0, 0)
+        for message_id in ("M-1", "D-1"):
+            (left,) = await store.journal(message_id=message_id)
+            assert left.at == after(300)
+        assert await purge(store, MUCH_LATER) == Purged(0, 0)
+        assert {entry.message_id for entry in await store.journal()} == {"M-2"}
+        assert await steps(store, "M-2") == aside
 
     async def test_a_reply_after_the_purge_leaves_no_content_behind(self, store: Store) -> None:
         before = await delivery_in(store, delivery.State.NOT_SENT)

@@ -108,6 +108,23 @@ class Inbox:
         return self.decision(wire)
 
 
+class Gatekeeper:
+    """A `Gate` that admits everybody or nobody, and keeps who asked."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.asked: list[Peer] = []
+
+    def expects(self, address: str) -> bool:
+        """Whether it is open."""
+        return self.open
+
+    def admits(self, peer: Peer) -> bool:
+        """Whether it is open."""
+        self.asked.append(peer)
+        return self.open
+
+
 async def ready() -> bool:
     """A listener's answer to the readiness question."""
     return True
@@ -216,6 +233,17 @@ class TransportContract:
         with pytest.raises(Rejected):
             await parties.sender.exchange(endpoint, b"<a/>", SOON)
         inbox.decision = Reply
+        assert (await parties.sender.exchange(endpoint, b"<b/>", SOON)).wire == b"<b/>"
+
+    async def test_nothing_of_whom_the_gate_refuses_reaches_accept(self, parties: Parties) -> None:
+        inbox, gate = Inbox(), Gatekeeper()
+        endpoint = await parties.listener.listen(parties.listen_at, inbox, ready, gate)
+        for _ in range(2):
+            with pytest.raises(Rejected):
+                await parties.sender.exchange(endpoint, b"<a/>", SOON)
+        assert inbox.wires == []
+        assert [peer.certificate for peer in gate.asked] == [parties.certificate] * 2
+        gate.open = True
         assert (await parties.sender.exchange(endpoint, b"<b/>", SOON)).wire == b"<b/>"
 
     async def test_taken(self, parties: Parties) -> None:

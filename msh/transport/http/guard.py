@@ -31,17 +31,21 @@ class HeadGuard(asyncio.Protocol):
         limits: ListenLimits,
         guards: dict[object, HeadGuard],
         listening: Callable[[], bool],
+        leave: Callable[[], None],
     ) -> None:
         self._inner = inner
         self._limits = limits
         self._guards = guards
         self._listening = listening
+        self._leave = leave
+        self._made = False
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._busy = False
         self._raw = 0
         self._peer: Peer | None = None
+        guards[inner] = self  # from the moment it is accepted: a TLS handshake counts too
 
     @property
     def peer(self) -> Peer:
@@ -57,15 +61,12 @@ class HeadGuard(asyncio.Protocol):
         return self._peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Watch from the first moment; one connection too many is aborted at once.
-
-        So is one whose TLS handshake ends after listening has.
-        """
+        """Watch from the first moment; what begins after listening has ended is aborted."""
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._guards) >= self._limits.connections or not self._listening():
+        if not self._listening():
             self._transport.abort()
             return
-        self._guards[self._inner] = self
+        self._made = True
         # No byte is held back unseen: `pause_writing` tells of a peer that does not read.
         self._transport.set_write_buffer_limits(high=0)
         self._inner.connection_made(transport)
@@ -113,11 +114,13 @@ class HeadGuard(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Delegated, and forgotten."""
+        """Delegated, and forgotten: also a connection that never was made."""
         self._rest()
         self._read()
         if self._guards.pop(self._inner, None) is not None:
-            self._inner.connection_lost(exc)
+            self._leave()
+            if self._made:
+                self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer does not take the answer: for as long as it may send a body, no longer."""

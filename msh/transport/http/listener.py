@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,17 +14,19 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from msh.errors import ConfigurationError
-from msh.protocol.source import Network
+from msh.protocol.source import Network, neighbourhood
 from msh.transport import http_rules as rules
-from msh.transport.base import Accept, Peer
+from msh.transport.base import ANYBODY, Accept, Gate, Peer
+from msh.transport.http.acceptor import CLOSE_SECONDS, Acceptor, fitting
 from msh.transport.http.guard import HeadGuard
 from msh.transport.http_rules import Answer, ListenLimits
+from msh.transport.shares import Places, Share
+from msh.transport.telling import Telling
 
 _log = logging.getLogger("msh.transport.http")
 
 KEEP_ALIVE = 30.0
 READY_SECONDS = 2.0
-CLOSE_SECONDS = 5.0
 # aiohttp's own lines quote what a peer sent.
 _quiet = logging.Logger("msh.transport.http.aiohttp", level=logging.CRITICAL + 1)
 
@@ -58,12 +59,16 @@ class HttpListener:
         limits: ListenLimits,
         tls: ssl.SSLContext | None = None,
         proxies: Sequence[Network] = (),
+        gate: Gate = ANYBODY,
     ) -> None:
         self._accept = accept
         self._ready = ready
         self._limits = limits
         self._tls = tls
         self._proxies = proxies
+        self._gate = gate
+        self._unfinished = Share(limits.unfinished_each)
+        self._contradicted = Telling("messages refused with 400")
         self._path = "/"
         self._guards: dict[object, HeadGuard] = {}
         # Held here, so that work whose connection has gone is kept to its end.
@@ -73,7 +78,7 @@ class HttpListener:
         # The waits for bodies under way, which stopping shortens.
         self._reading: set[asyncio.Timeout] = set()
         self._cut: float | None = None
-        self._sockets: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._server = web.Server(self._handle)
 
     async def start(self, url: str) -> str:
@@ -93,17 +98,10 @@ class HttpListener:
                 url, ["listen: https needs a certificate, and http takes none"]
             )
         self._path = parts.path or "/"
-        loop = asyncio.get_running_loop()
+        places = Places(fitting(self._limits), self._gate.expects, self._proxies)
+        acceptor = Acceptor(places, self._connection, self._tls, self._limits.header_seconds)
         try:
-            self._sockets = await loop.create_server(
-                self._connection,
-                host if port else await _first_address(host),
-                port,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._limits.header_seconds if self._tls else None,
-                ssl_shutdown_timeout=CLOSE_SECONDS if self._tls else None,
-                backlog=1024,
-            )
+            port = await acceptor.start(host, port)
         except OSError as error:
             raise ConfigurationError(
                 url,
@@ -112,7 +110,7 @@ class HttpListener:
                     "uses it, or choose another address"
                 ],
             ) from None
-        port = self._sockets.sockets[0].getsockname()[1]
+        self._acceptor = acceptor
         name = f"[{host}]" if ":" in host else host
         return urlunsplit((parts.scheme, f"{name}:{port}", self._path, "", ""))
 
@@ -121,10 +119,9 @@ class HttpListener:
 
         Bodies still on their way get a short time more: a peer that drips one does not hold it up.
         """
-        if self._sockets is None:
+        if self._acceptor is None:
             return
-        self._sockets.close()
-        self._sockets = None
+        acceptor, self._acceptor = self._acceptor, None
         self._cut = asyncio.get_running_loop().time() + self._limits.stopping_seconds
         for wait in self._reading:
             if not wait.expired():
@@ -132,6 +129,7 @@ class HttpListener:
         for guard in list(self._guards.values()):
             if not guard.busy:
                 guard.close()
+        await acceptor.close()
         await self._idle.wait()
         await self._server.shutdown(CLOSE_SECONDS)
         for guard in list(self._guards.values()):
@@ -139,7 +137,7 @@ class HttpListener:
         while self._guards:
             await asyncio.sleep(0)
 
-    def _connection(self) -> HeadGuard:
+    def _connection(self, leave: Callable[[], None]) -> HeadGuard:
         inner = _Connection(
             self._server,
             loop=asyncio.get_running_loop(),
@@ -149,7 +147,7 @@ class HttpListener:
             auto_decompress=False,
             logger=_quiet,
         )
-        return HeadGuard(inner, self._limits, self._guards, lambda: self._cut is None)
+        return HeadGuard(inner, self._limits, self._guards, lambda: self._cut is None, leave)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         guard = self._guards.get(request.protocol)
@@ -165,7 +163,7 @@ class HttpListener:
                     guard.abort()
                 answer = rules.FAILED
             # No other protocol is spoken: what follows the request would be taken for it.
-            closing = self._sockets is None or "Upgrade" in request.headers
+            closing = self._acceptor is None or "Upgrade" in request.headers
             return _response(answer, closing=closing)
         finally:
             if guard is not None:
@@ -191,11 +189,14 @@ class HttpListener:
             return refusal
         peer = rules.peer_behind(direct, header, self._proxies)
         if isinstance(peer, Answer):
+            self._contradicted.tell(rules.CONTRADICTION, direct.address)
             return peer
-        wire = await self._body(request)
-        if isinstance(wire, Answer):
-            return wire
         try:
+            if not self._gate.admits(peer):
+                return rules.FORBIDDEN
+            wire = await self._body(request, peer)
+            if isinstance(wire, Answer):
+                return wire
             # Never cancelled: aiohttp lets a handler go on when its connection has gone.
             acceptance = await self._accept(wire, peer, _nothing)
         except Exception as error:
@@ -207,18 +208,20 @@ class HttpListener:
             return rules.FAILED
         return rules.answer_to(acceptance)
 
-    async def _body(self, request: web.BaseRequest) -> bytes | Answer:
+    async def _body(self, request: web.BaseRequest, peer: Peer) -> bytes | Answer:
         """The body, counted whatever Content-Length says, and neither too slow nor too large."""
         content = request.content
         began = asyncio.get_running_loop().time()
         chunks: list[bytes] = []
-        received = 0
+        received = kept = 0
+        holder = ""
         try:
             if content.is_eof():  # it came together with the head: nothing to wait for
                 wire = content.read_nowait()
                 return wire if len(wire) <= self._limits.max_bytes else rules.TOO_LARGE
             if "Expect" in request.headers:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            holder = neighbourhood(peer.address)
             while True:
                 deadline = began + self._limits.body_deadline(received)
                 async with self._until(deadline):
@@ -228,11 +231,17 @@ class HttpListener:
                 received += len(chunk)
                 if received > self._limits.max_bytes:
                     return rules.TOO_LARGE
+                if not self._unfinished.take(holder, len(chunk)):
+                    return rules.CROWDED
+                kept = received
                 chunks.append(chunk)
         except TimeoutError:
             return rules.TOO_SLOW if self._cut is None else rules.STOPPING
         except (web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
             return Answer(400, close=True)  # cut off, or badly chunked: nobody may be listening
+        finally:
+            if kept:
+                self._unfinished.give_back(holder, kept)
 
     @asynccontextmanager
     async def _until(self, deadline: float) -> AsyncIterator[None]:
@@ -250,14 +259,6 @@ class HttpListener:
             async with asyncio.timeout(READY_SECONDS):
                 return await self._ready()
         return False
-
-
-async def _first_address(host: str) -> str:
-    """One address of ``host``: a free port is to be the same one wherever it is asked for."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    return str(found[0][4][0])
 
 
 def _path_of(request: web.BaseRequest) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 
 from msh.errors import UsageError
 from msh.protocol.source import Network
-from msh.transport.base import Accept, Response, Settings
+from msh.transport.base import ANYBODY, Accept, Gate, Response, Settings
 from msh.transport.http.client import HttpClient
 from msh.transport.http.listener import HttpListener
 from msh.transport.http_rules import ListenLimits
@@ -54,11 +54,17 @@ class HttpTransport:
         """See `msh.transport.base.Transport.exchange`."""
         return await self._client.exchange(endpoint, wire, timeout)
 
-    async def listen(self, url: str, accept: Accept, ready: Callable[[], Awaitable[bool]]) -> str:
+    async def listen(
+        self,
+        url: str,
+        accept: Accept,
+        ready: Callable[[], Awaitable[bool]],
+        gate: Gate = ANYBODY,
+    ) -> str:
         """See `msh.transport.base.Transport.listen`."""
         if self._listener is not None:
             raise UsageError("this transport listens already")
-        listener = HttpListener(accept, ready, self._limits, self._server_tls, self._proxies)
+        listener = HttpListener(accept, ready, self._limits, self._server_tls, self._proxies, gate)
         address = await listener.start(url)
         self._listener = listener
         return address

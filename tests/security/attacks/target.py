@@ -6,6 +6,7 @@ order of the receiver's checks is under test.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -22,7 +23,7 @@ from msh.protection import Mac, MacAlgorithm, Protection, Signature
 from msh.protocol.keys import State
 from msh.security import Security
 from msh.security.keyring import KeyRing, WorkingKey
-from msh.security.keysource import open_key_source
+from msh.security.keysource import KeySource, open_key_source
 from msh.security.mac import check_value
 from msh.security.maced import Maced
 from msh.security.signature import open_signed
@@ -96,10 +97,6 @@ class Target:
         self._numbers = count(1)
         self.accepted: set[str] = set()
         self._refused = 0
-        self.kek = folder / "kek"
-        self.kek.touch(0o600)
-        self.kek.write_text("5a" * 32)
-
         self.psp = identity("p256", 1, name="PSP")
         self.biz = identity("rsa", name="BIZ")
         self.bank = identity("p256", 2, name="BANK")
@@ -153,19 +150,21 @@ class Target:
         self.parties[name] = Correspondent(name, protection, security)
 
     def _macing(self, name: str) -> None:
-        algorithm = ALGORITHMS[name]
-        self.parties[name] = Correspondent(
-            name, Mac(f"file:{self.kek}", algorithm), self.maced(name)
-        )
+        kek = self._folder / f"{name}.key"
+        kek.touch(0o600)
+        kek.write_text(hashlib.sha256(name.encode()).hexdigest())
+        protection = Mac(f"file:{kek}", ALGORITHMS[name])
+        self.parties[name] = Correspondent(name, protection, self.maced(name))
+
+    def _kek(self, name: str) -> KeySource:
+        return open_key_source(f"file:{self._folder / name}.key")
 
     def maced(
         self, name: str, *, key_id: str = "", secret: bytes = b"", algorithm: str = ""
     ) -> Maced:
         """The MAC of a party, or one with another key or algorithm."""
         key = WorkingKey(key_id or name, secret or SECRETS[name], State.ACTIVE, NOW, NOW)
-        exchange = open_key_source(f"file:{self.kek}").derive(
-            "key exchange " + " ".join(sorted(("PSP", name)))
-        )
+        exchange = self._kek(name).derive("key exchange " + " ".join(sorted(("PSP", name))))
         return Maced(
             ALGORITHMS[algorithm or name],
             KeyRing(exchange, OVERLAP, (key,)),
@@ -189,13 +188,12 @@ class Target:
     async def start(self) -> None:
         """Start the handler and give it its working keys."""
         await self._stack.enter_async_context(self.handler)
-        source = open_key_source(f"file:{self.kek}")
         for name, algorithm in ALGORITHMS.items():
             key = StoredKey(
                 peer=name,
                 id=name,
                 algorithm=algorithm,
-                wrapped=source.wrap(SECRETS[name]),
+                wrapped=self._kek(name).wrap(SECRETS[name]),
                 check_value=check_value(algorithm, SECRETS[name]),
                 ours=False,
                 state=State.PENDING,

@@ -78,7 +78,7 @@ def _protection(kind: str, folder: Path) -> tuple[Protection, Protection]:
     if kind == "mac":
         file = folder / "kek"
         file.touch(0o600)
-        file.write_text("5a" * 32)
+        file.write_text("5a3c" * 16)
         return Mac(f"file:{file}"), Mac(f"file:{file}")
     times: Any = {"begins": NOW - 30 * DAY, "ends": NOW + 300 * DAY}
     ours, theirs = identity("p256", 20, **times), identity("p256", 21, name="PSP", **times)
