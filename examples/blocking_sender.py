@@ -12,10 +12,13 @@ from msh.blocking import MessageServiceHandler
 
 if len(sys.argv) != 2:
     sys.exit("usage: python blocking_sender.py INVOICE")
-body = Path("messages/PS810FTRQ.xml").read_bytes()
+invoice = sys.argv[1]
+# The sample, with references of its own: those of another payment would be refused.
+values = msh.bodies.of().read("PS810FTRQ", Path("messages/PS810FTRQ.xml").read_bytes())
+body = msh.bodies.build("PS810FTRQ", values | {"SSNID": invoice, "SVCREFID": invoice})
 
 with MessageServiceHandler.from_config("msh.toml", listen=False) as handler:
-    receipt = handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=sys.argv[1])
+    receipt = handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=invoice)
     try:
         reply = receipt.reply(timeout=60)
     except TimeoutError as error:

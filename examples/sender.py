@@ -14,8 +14,14 @@ import msh
 handler = msh.MessageServiceHandler.from_config("msh.toml", listen=False)
 
 
+def payment(invoice: str) -> bytes:
+    """The sample, with references of its own: those of another payment would be refused."""
+    values = msh.bodies.of().read("PS810FTRQ", Path("messages/PS810FTRQ.xml").read_bytes())
+    return msh.bodies.build("PS810FTRQ", values | {"SSNID": invoice, "SVCREFID": invoice})
+
+
 async def main(invoice: str) -> None:
-    body = Path("messages/PS810FTRQ.xml").read_bytes()
+    body = payment(invoice)
     async with handler:
         receipt = await handler.send(msh.Service.PS810FTRQ, body, to="PSP", key=invoice)
         print(receipt.message_id, "is on disk")

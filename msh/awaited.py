@@ -12,6 +12,7 @@ from msh.profile import Check
 from msh.protocol.checks import Judged, Refusal, judge
 from msh.resulting import references_in
 from msh.store import Asked, Store
+from msh.xml import Element
 
 
 class Awaited:
@@ -30,10 +31,14 @@ class Awaited:
         self._asked = asked
 
     async def judge(
-        self, message: Message, agreement: Agreement, now: datetime
+        self,
+        message: Message,
+        agreement: Agreement,
+        now: datetime,
+        element: Element | None = None,
     ) -> tuple[Judged, Refusal | None]:
         """The message with whether it was asked for again, and its refusal."""
-        judged = self._judged(message, agreement, now)
+        judged = self._judged(message, agreement, now, element)
         refusal = judge(judged)
         if refusal is not None and refusal.check is Check.EXPIRED and not judged.repeat:
             await self.load()  # another process may have asked for it a moment ago
@@ -41,8 +46,14 @@ class Awaited:
             refusal = judge(judged)
         return judged, refusal
 
-    def _judged(self, message: Message, agreement: Agreement, now: datetime) -> Judged:
-        judged = Judged(message, agreement, now)
+    def _judged(
+        self,
+        message: Message,
+        agreement: Agreement,
+        now: datetime,
+        element: Element | None = None,
+    ) -> Judged:
+        judged = Judged(message, agreement, now, element=element)
         asked = self._asked.get(agreement.peer)  # nearly always there is none
         if not asked:
             return judged

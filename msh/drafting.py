@@ -38,13 +38,16 @@ class Drafting:
         self._security = security
         self._clock = clock
 
-    def draft(self, outgoing: Outgoing) -> Draft:
-        """Check what is to be sent; raises before anything is stored."""
+    def draft(self, outgoing: Outgoing, *, new: bool = True) -> Draft:
+        """Check what is to be sent; raises before anything is stored.
+
+        What is not ``new`` was checked on the day it was queued: here it is only to be found again.
+        """
         agreement = self.agreement(outgoing)
         now = self._clock.now()
         body = b"" if outgoing.body is None else self._body(agreement, outgoing)
-        seen = require_content(agreement, outgoing.service, body, now)
-        opens = opening(agreement, outgoing.service, body, now)
+        seen = require_content(agreement, outgoing.service, body, now) if new else None
+        opens = opening(agreement, outgoing.service, body, now) if new else now
         if opens is None:
             raise NotOpen(outgoing.service, None)
         message_id = outgoing.message_id or new_message_id(agreement.own, now)

@@ -51,6 +51,7 @@ from msh.store import (
     Work,
 )
 from msh.transport import base as transport
+from msh.xml import Element
 
 _log = logging.getLogger("msh.receiver")
 
@@ -60,6 +61,8 @@ COME_BACK = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(milliseconds=100)
 #: How many refusals a second one address is given before it is authenticated, and at once.
 STRANGER_RATE, STRANGER_BURST = 10, 50
+
+_LOOKED_INTO = 16_384  # bytes; a larger message is not kept as a tree while it is judged
 
 Late = Callable[[Parsed], Awaitable[bool]]
 
@@ -71,6 +74,7 @@ class _Read(NamedTuple):
     verified: Verified
     claimed: Message
     wire: bytes
+    element: Element | None
 
 
 class Receiver:
@@ -125,13 +129,16 @@ class Receiver:
                 self._admission.leave()
         if not isinstance(read, _Read):
             return read
+        party = read.agreement.peer
+        deciding = self._decide(read, peer, now, stored)
+        del read  # which may hold a tree
         try:
-            return await self._decide(read, peer, now, stored)
+            return await deciding
         except CannotProtect as error:
-            _log.error("cannot protect a reply to %s: %s", read.agreement.peer, error)
+            _log.error("cannot protect a reply to %s: %s", party, error)
             return transport.NotNow(COME_BACK)
         except StoreError as error:
-            _log.error("cannot store a message of %s: %s", read.agreement.peer, error)
+            _log.error("cannot store a message of %s: %s", party, error)
             return transport.NotNow(COME_BACK)
 
     async def _read(self, wire: bytes, peer: transport.Peer) -> _Read | transport.Acceptance:
@@ -163,16 +170,24 @@ class Receiver:
         except StoreError as error:
             _log.error("cannot read the working keys of %s: %s", agreement.peer, error)
             return transport.NotNow(COME_BACK)
-        return _Read(agreement, verified, claimed, believed(parsed, verified.message))
+        message = verified.message
+        # What is small, and was believed as it was read, is looked into as it was read.
+        small = message is claimed and len(wire) <= _LOOKED_INTO
+        element = next(iter(parsed.root[1]), None) if small else None
+        return _Read(agreement, verified, claimed, believed(parsed, message), element)
 
     async def _decide(
         self, read: _Read, peer: transport.Peer, now: datetime, stored: Callable[[], None]
     ) -> transport.Acceptance:
         """Remember, then judge: the repeat check comes before all that may change with time."""
-        agreement, verified, wire = read.agreement, read.verified, read.wire
+        agreement, verified, claimed, wire = read[:4]
         message = verified.message
         desk = self._dispatcher.desk(agreement.peer)
-        judged, refusal = await self._awaited.judge(message, agreement, now)
+        judged, refusal = await self._awaited.judge(message, agreement, now, read.element)
+        references = references_of(judged) if refusal is None else None
+        result = result_told(judged) if refusal is None else None
+        repeat = judged.repeat
+        del judged, read  # and with them the tree, which nothing needs while the reply is awaited
         # A retired key only recognises repeats: nothing new is taken under it.
         takes = not verified.retired
         handles = takes and refusal is None and not self._dispatcher.stopping
@@ -188,9 +203,9 @@ class Receiver:
                 agreement.handling.lease,
                 admit=starts or waits or (takes and refusal is not None),
                 begin=starts,
-                references=references_of(judged) if refusal is None else None,
-                result=result_told(judged) if refusal is None else None,
-                repeat=judged.repeat,
+                references=references,
+                result=result,
+                repeat=repeat,
             )
         except BaseException:
             arrival = Unknown()
@@ -208,7 +223,7 @@ class Receiver:
                 refusal = Refusal(Check.SUSPENDED, "suspended")
             elif arrival.reused:
                 refusal = reused_references(agreement)
-            work = Work(arrival.claim, wire, now, repeat=judged.repeat)
+            work = Work(arrival.claim, wire, now, repeat=repeat)
             self._dispatcher.begin(desk, message, work, refusal, placed=starts and runs)
             reception = arrival.claim.reception
         elif isinstance(arrival, InHand):
@@ -216,7 +231,7 @@ class Receiver:
             reception = arrival.reception
         elif isinstance(arrival, Unknown) and verified.retired:
             reason = "its key is retired"
-            return self._stranger(peer, read.claimed, agreement.profile, Check.KEY, reason)
+            return self._stranger(peer, claimed, agreement.profile, Check.KEY, reason)
         else:
             return await self._repeated(agreement, message, arrival)
         return await self._await_reply(agreement, message, digest, wire, reception, arrival)

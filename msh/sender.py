@@ -15,6 +15,7 @@ from msh.drafting import Drafting
 from msh.envelope import Parsed, believed, parse
 from msh.errors import (
     InDoubt,
+    InvalidBody,
     NotAgreed,
     NotExecuted,
     NotOpen,
@@ -84,7 +85,24 @@ class Sender:
         was queued.
         """
         outgoing = Outgoing(service, body, to or "", key, message_id, ref_to)
-        return await self.queue(self.draft(outgoing), when_open=when_open)
+        try:
+            draft = self.draft(outgoing)
+        except (InvalidBody, NotOpen):
+            known = await self._queued_before(outgoing)
+            if known is None:
+                raise
+            return known
+        return await self.queue(draft, when_open=when_open)
+
+    async def _queued_before(self, outgoing: Outgoing) -> Receipt | None:
+        """A caller may repeat itself on a later day, when the same would be refused as too late."""
+        if outgoing.key is None and outgoing.message_id is None:
+            return None
+        draft = self.drafting.draft(outgoing, new=False)
+        with suppress(UnknownMessage):
+            delivery, _ = await self._store.enqueue(draft, self._clock.now(), admit=False)
+            return self.receipt_of(delivery)
+        return None
 
     async def queue(self, draft: Draft, *, when_open: bool = True) -> Receipt:
         """Queue what was checked. Raises `NotOpen`, `KeyReused` or `StoreError`."""

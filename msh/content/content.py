@@ -21,7 +21,7 @@ from msh.content.schema import Schemas
 from msh.errors import MalformedMessage
 from msh.failure import told
 from msh.hours import TAIPEI
-from msh.xml import STANDARD_SHAPE, Shape, parse
+from msh.xml import STANDARD_SHAPE, Shape, parse, parse_again
 
 _log = logging.getLogger("msh.receiver")
 
@@ -46,6 +46,10 @@ class Content:
             service: tuple(rule for rule in self.rules if service in rule.services)
             for service in services
         }
+
+    def look_again(self, body: bytes) -> Body | None:
+        """The body of a message that was read before, as checks look at it."""
+        return Body(parse_again(body), len(body)) if body else None
 
     def look(self, body: bytes, shape: Shape = STANDARD_SHAPE) -> Body | None:
         """A message's body as checks look at it; None for a message without one."""

@@ -8,7 +8,7 @@ message. Each returns a refusal or None; the first refusal is the reply.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Protocol
@@ -20,7 +20,7 @@ from msh.errors import InvalidBody
 from msh.hours import Matter
 from msh.message import Message
 from msh.profile import Check
-from msh.xml import STANDARD_SHAPE, Shape
+from msh.xml import STANDARD_SHAPE, Element, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Judged:
     agreement: Agreement
     received: datetime
     repeat: bool = False
+    #: The element that was read as the body, while it is there: it need not be read again.
+    element: Element | None = None
 
     @cached_property
     def body(self) -> Body | None:
@@ -57,7 +59,11 @@ class Judged:
         agreement = self.agreement
         looks = agreement.checks_content or agreement.hours is not None
         content = agreement.profile.content if looks else None
-        return content.look(self.message.body) if content else None
+        if content is None:
+            return None
+        if self.element is not None:
+            return Body(self.element, len(self.message.body))
+        return content.look_again(self.message.body)
 
 
 def in_time(judged: Judged) -> Refusal | None:
@@ -200,7 +206,10 @@ def judge(judged: Judged) -> Refusal | None:
     for check in CHECKS:
         refusal = check(judged)
         if refusal:
-            return refusal
+            if judged.element is None:
+                return refusal
+            # Where something stands in the body is told by a body that stands alone.
+            return judge(replace(judged, element=None))
     return None
 
 

@@ -1,6 +1,7 @@
 """The receiver that is measured: msh with a SQLite file, answering every PS810FTRQ.
 
-``python -m tests.bench.receiver FILE [signature|mac KEYS]``
+``python -m tests.bench.receiver FILE [checked|signature KEYS|mac KEYS]``; ``checked`` looks into
+bodies, by schema and rules.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def agreement(own: str, peer: str, endpoint: str | None = None) -> msh.Agreement
         peer=peer,
         peer_role=roles[peer],
         profile=standard_profile(),
+        checks_content=False,
         endpoint=endpoint,
         sends=SENDS if endpoint else frozenset(),
         accepts=SENDS if not endpoint else frozenset(),
@@ -38,6 +40,7 @@ def agreement(own: str, peer: str, endpoint: str | None = None) -> msh.Agreement
 async def serve(path: str, kind: str = "", keys: str = "") -> None:
     """Serve until killed; prints the address."""
     terms = agreement("PSP", "BIZ")
+    terms = replace(terms, checks_content=kind == "checked")
     protection = prepared.protection(kind, Path(keys), "PSP")
     if protection is not None:
         terms = replace(terms, protection=protection)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -37,6 +38,8 @@ RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
 MEMORY_EXCHANGES = int(os.environ.get("BENCH_MEMORY", "100000"))
 DURABLE = 6000
+# What must be new in each message, where bodies are looked into.
+REFERENCES = re.compile(rb"(?<=<SSNID)>[^<]*<|(?<=<SVCREFID)>[^<]*<")
 
 
 @dataclass
@@ -49,7 +52,7 @@ class Figures:
 
 
 def template(folder: Path) -> Path:
-    """A request of about 1.8 KB whose message id wrk fills in."""
+    """A request of about 2 KB; wrk fills in its message id and its references."""
     now = datetime.now(UTC)
     message = msh.Message(
         service="PS810FTRQ",
@@ -58,7 +61,7 @@ def template(folder: Path) -> Path:
         receiver="PSP",
         timestamp=now,
         expires=now + timedelta(hours=10),
-        body=normal_body(sample_body("PS810FTRQ")),
+        body=REFERENCES.sub(b">BIZ-ID<", normal_body(sample_body("PS810FTRQ"))),
     )
     file = folder / "request.xml"
     file.write_bytes(serialise(message, standard_profile()).replace(b"BIZ-ID", b"BIZ-@ID@"))
@@ -130,6 +133,29 @@ def unsigned(folder: Path, clients: int) -> dict[str, object]:
             floors.append(wrk(floor_url, request, clients, SECONDS, f"F{run}", most))
             ours.append(wrk(url, request, clients, SECONDS, f"R{run}", most))
     return row("exchange-unsigned", clients, ours, floors)
+
+
+def content(folder: Path, clients: int) -> dict[str, object]:
+    """What looking into bodies costs: receivers with and without schema and rules, in turns."""
+    request = template(folder)
+    with_checks: list[Figures] = []
+    without: list[Figures] = []
+    base = folder / "content"
+    base.mkdir()
+    with (
+        serving("-m", "tests.bench.receiver", str(base / "with.db"), "checked") as (url, _),
+        serving("-m", "tests.bench.receiver", str(base / "without.db")) as (plain, _),
+    ):
+        for run in range(RUNS):
+            most = SECONDS * 20_000
+            without.append(wrk(plain, request, clients, SECONDS, f"N{run}", most))
+            with_checks.append(wrk(url, request, clients, SECONDS, f"C{run}", most))
+    values = [statistics.median(one.value for one in runs) for runs in (with_checks, without)]
+    return {
+        "with": round(values[0]),
+        "without": round(values[1]),
+        "share_percent": round(100 * (1 - values[0] / values[1]), 1),
+    }
 
 
 def protected(folder: Path, kind: str, clients: int, rate: int) -> dict[str, object]:
@@ -263,6 +289,7 @@ def main() -> None:
         rows.append(durable(folder, 32, asyncio.Runner))
         rows.append(protected(folder, "mac", 32, 8_000))
         rows.append(protected(folder, "signature", 32, 3_000))
+        looked = content(folder, 32)
         used = memory(folder)
     table = Table(
         title=f"exchanges per second, {platform.python_version()}, {os.cpu_count()} cores"
@@ -275,12 +302,17 @@ def main() -> None:
         )
     Console().print(table)
     print(
+        f"schema and rules: {looked['share_percent']} % of exchange-unsigned at 32 clients "
+        f"({looked['with']:,}/s with, {looked['without']:,}/s without)"
+    )
+    print(
         f"memory of msh serve: {used['first_mb']} MB after the first second, {used['last_mb']} MB "
         f"after {used['exchanges']:,} exchanges"
     )
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
-    (build / "bench.json").write_text(json.dumps({"rows": rows, "memory": used}, indent=2) + "\n")
+    measured = {"rows": rows, "content": looked, "memory": used}
+    (build / "bench.json").write_text(json.dumps(measured, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 import msh
 from msh.cli import app
+from msh.cli.samples import sample_body
 from tests.security.masking import WATCH
 
 Run = Callable[..., Result]
@@ -73,6 +74,13 @@ class Folder:
 
     def message(self, service: str = "PS810FTRQ") -> Path:
         return self.path / "messages" / f"{service}.xml"
+
+    def another(self, service: str = "PS810FTRQ") -> Path:
+        """A sample with references that no other message has, in a file of its own."""
+        number = sum(1 for _ in (self.path / "messages").iterdir())
+        file = self.path / "messages" / f"{service}-{number}.xml"
+        file.write_text(sample_body(service), encoding="utf-8")
+        return file
 
     def change(self, old: str, new: str) -> None:
         """Change every ``old`` in the configuration."""

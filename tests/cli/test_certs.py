@@ -223,7 +223,7 @@ def test_a_certificate_is_replaced_while_messages_flow(
     psp = Folder(tmp_path / "psp")
 
     def send() -> int:
-        sent = run("-c", signed.config, "send", "PS810FTRQ", signed.message(), "--wait")
+        sent = run("-c", signed.config, "send", "PS810FTRQ", signed.another(), "--wait")
         return sent.exit_code
 
     with serving(psp) as server:

@@ -47,7 +47,7 @@ def test_fifty_copies_at_once(run: Run, biz: Folder, psp: Folder, servers: int) 
         for number in range(ROUNDS):
             message_id = f"BIZ-COPY-{number}"
             composed = run(
-                "compose", "PS810FTRQ", biz.message(), "--msg-id", message_id, "-c", biz.config
+                "compose", "PS810FTRQ", biz.another(), "--msg-id", message_id, "-c", biz.config
             )
             ((status, reply),) = post_at_once(urls, composed.stdout_bytes)
             assert status == 200

@@ -220,7 +220,7 @@ def test_keys_are_exchanged_rotated_and_listed(run: Run, tmp_path: Path) -> None
             assert (young.exit_code, "stays" in young.stdout) == (0, True)
             rotated = run("-c", biz.config, "keys", "rotate", "--older-than", "0")
             assert rotated.exit_code == 0, rotated.stderr
-        sent = run("-c", biz.config, "send", "PS810FTRQ", biz.message(), "--wait")
+        sent = run("-c", biz.config, "send", "PS810FTRQ", biz.another(), "--wait")
         assert sent.exit_code == 0, sent.stderr
     assert [one["state"] for one in listed(run, biz)] == ["previous", "active"]
     (theirs,) = [one for one in listed(run, psp, "BIZ") if one["state"] == "active"]

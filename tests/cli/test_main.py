@@ -206,13 +206,14 @@ def test_colours_are_for_terminals_that_want_them(
     command = ("-c", biz.config, "send", "PS810FTRQ", "-", "--msg-id", "M2", "--wait")
     ours, theirs = os.openpty()
     try:
-        subprocess.run(
+        sent = subprocess.run(
             [sys.executable, "-m", "msh.cli", *command],
-            input=b"<a/>",
+            input=biz.another().read_bytes(),
             stdout=theirs,
             env=environment,
             timeout=30,
         )
+        assert sent.returncode == 1  # otherwise there might be nothing to read
         seen = os.read(ours, 65536).decode()
     finally:
         os.close(ours)

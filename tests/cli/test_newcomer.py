@@ -144,7 +144,7 @@ def test_request_and_reply_are_shown_on_both_sides(run: Run, biz: Folder, psp: F
     plain = run("-c", biz.config, "show", "M1", "--body").stdout
     assert shown[0]["reply"] in plain
     assert "wire bytes" in plain
-    assert "queued       1,800 bytes, on disk" in plain
+    assert "queued       2,081 bytes, on disk" in plain
 
 
 def test_why_names_the_command_and_breaks_no_line(run: Run, biz: Folder, psp: Folder) -> None:

@@ -41,8 +41,10 @@ def test_compose_prints_the_exact_bytes_and_stores_nothing(run: Run, biz: Folder
 
 
 def test_compose_reads_stdin(run: Run, biz: Folder) -> None:
-    made = run("-c", biz.config, "compose", "IS910SMDRQ", "-", stdin="<a>中</a>".encode())
-    assert parsed(made.stdout_bytes).body == "<a>中</a>".encode()
+    body = biz.message("IS910SMDRQ").read_bytes()
+    assert not body.isascii()
+    made = run("-c", biz.config, "compose", "IS910SMDRQ", "-", stdin=body)
+    assert parsed(made.stdout_bytes).body == normal_body(body)
 
 
 def test_compose_asks_for_the_party_where_there_are_two(run: Run, psp: Folder) -> None:
@@ -199,7 +201,7 @@ def test_a_key_names_one_message(run: Run, biz: Folder) -> None:
     again = run(*command)
     assert again.stdout == first.stdout
     assert "queued before" in again.stderr
-    other = run("-c", biz.config, "send", "PS810FTRQ", "-", "--key", "invoice-17", stdin=b"<a/>")
+    other = run("-c", biz.config, "send", "PS810FTRQ", biz.another(), "--key", "invoice-17")
     assert other.exit_code == 2
     assert "invoice-17" in other.stderr
 

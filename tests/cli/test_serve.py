@@ -69,7 +69,7 @@ def test_init_serve_send_show_why(run: Run, tmp_path: Path) -> None:
             "PS810FTRQ  BIZ-1   BIZ → PSP    answered PSPPM0000I 處理完成, 1 attempt"
         )
         assert [line[16:] for line in lines] == [
-            "queued       1,800 bytes, on disk",
+            "queued       2,081 bytes, on disk",
             "attempt 1    answered PSPPM0000I 處理完成",
         ]
         code, log = server.stop()
@@ -149,7 +149,8 @@ def test_a_refusal_is_exit_code_1(run: Run, biz: Folder, psp: Folder) -> None:
     with serving(psp) as server:
         biz.reach("PSP", server.line)
         biz.wait_for_answers()
-        refused = run("-c", biz.config, "send", "PS810FTRQ", "-", "--wait", "--json", stdin=b"<a/>")
+        command = ("send", "PS810FTRQ", biz.message(), "--wait", "--json")
+        refused = run("-c", biz.config, *command)
     assert refused.exit_code == 1
     said = json.loads(refused.stdout)
     assert (said["state"], said["status"]) == ("answered", "PSPPM0001S")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,13 +58,14 @@ def test_a_server_that_runs_refuses_at_once_and_takes_again_at_once(
 ) -> None:
     biz.wait_for_answers()
 
-    def send(message_id: str) -> dict[str, Any]:
-        command = ("send", "PS810FTRQ", biz.message(), "--msg-id", message_id, "--wait", "--json")
+    def send(message_id: str, body: Path | None = None) -> dict[str, Any]:
+        body = body or biz.another()
+        command = ("send", "PS810FTRQ", body, "--msg-id", message_id, "--wait", "--json")
         return json.loads(run("-c", biz.config, *command).stdout)
 
     with serving(psp) as server:
         biz.reach("PSP", server.line)
-        assert send("M1")["status"] == "PSPPM0000I"
+        assert send("M1", biz.message())["status"] == "PSPPM0000I"
         run("-c", psp.config, "suspend", name)
         assert send("M2")["status"] == "PSPPM0001W"
         # What was taken before is no new message.

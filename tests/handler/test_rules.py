@@ -11,7 +11,7 @@ import pytest
 import msh
 from msh.content import Rule
 from msh.envelope import normal_body, parse, serialise
-from msh.errors import InvalidBody
+from msh.errors import InvalidBody, KeyReused
 from msh.profile import Role
 from msh.profiles import standard_profile
 from msh.testing.clock import VirtualClock
@@ -176,6 +176,23 @@ async def test_a_sender_is_told_all_before_anything_is_stored(world: World) -> N
     )
     assert await business.store.deliveries() == []
     assert await business.send(PAY, sample(PAY))
+
+
+@pytest.mark.parametrize("name", ["key", "message_id"])
+async def test_a_caller_may_repeat_itself_on_a_later_day(world: World, name: str) -> None:
+    """What is on disk must not be told as refused, or it would be paid once more."""
+    at(world, MONDAY)
+    business = await world.business(checks_content=True)
+    receipt = await business.send(PAY, sample(PAY), **{name: "invoice-17"})
+    await world.clock.advance_to(MONDAY + timedelta(days=1))
+    again = await business.send(PAY, sample(PAY), **{name: "invoice-17"})
+    assert (again.message_id, again.created) == (receipt.message_id, False)
+    with pytest.raises(KeyReused):
+        await business.send(PAY, changed(PAY, ("<PMTID>1", "<PMTID>2")), **{name: "invoice-17"})
+    for other in {}, {name: "invoice-18"}:
+        with pytest.raises(InvalidBody, match="settlement-date"):
+            await business.send(PAY, sample(PAY), **other)
+    assert len(await business.store.deliveries()) == 1
 
 
 async def test_examining_tells_all_faults_behind_whatever_is_answered(world: World) -> None:

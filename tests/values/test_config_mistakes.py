@@ -23,7 +23,7 @@ PSP = "agreements.PSP"
         ("grace = 5", "grace = -1", "grace", "must be from 0 to 3600"),
         ("grace = 5", "grace = nan", "grace", "must be from 0 to 3600"),
         ("grace = 5", "grace = true", "grace", "must be a number, not True"),
-        ("grace = 5", "grass = 5", "grass", "is not known here; known are: agreements, grace"),
+        ("grace = 5", "grass = 5", "grass", "is not known here; known are: agreements, cut_time"),
         # party
         ('id = "BIZ"', "", "party.id", "is missing"),
         ('id = "BIZ"', 'id = ""', "party.id", "1 to 64 visible ASCII characters"),
