@@ -12,6 +12,7 @@ from msh.businessdays import USUAL, BusinessDays
 from msh.cuttime import keep_cut_time, key_of, send_cut_time
 from msh.hours import TAIPEI
 from msh.protocol.cuttime import CutTime, next_cut
+from msh.testing.clock import VirtualClock
 from tests.handler.conftest import agreement
 from tests.hours.conftest import HOURS, taipei
 
@@ -93,3 +94,33 @@ async def test_by_hand_it_waits_for_its_hours_too(world, platform):
 def test_the_key_names_day_and_party() -> None:
     terms = agreement("PSP", msh.Role.PSP, "BIZ", msh.Role.BUSINESS)
     assert key_of(terms, FRIDAY) == "cut-time-2026-11-20-BIZ"
+
+
+async def test_a_server_keeps_the_schedule_of_its_configuration(tmp_path):
+    """Started after the time of day: what was not sent yet leaves at once."""
+    file = tmp_path / "msh.toml"
+    file.write_text(
+        """store = "sqlite:///psp.db"
+[party]
+id = "PSP"
+role = "psp"
+[listen]
+url = "http://127.0.0.1:0/sms"
+[cut_time]
+to = ["BIZ"]
+[agreements.BIZ]
+role = "business"
+protection = "none"
+endpoint = "http://127.0.0.1:1/sms"
+sends = ["IS910SMDRQ"]
+accepts = ["IS910SMDRQ"]
+""",
+        "utf-8",
+    )
+    clock = VirtualClock(taipei("2026-11-20 20:00"))
+    handler = msh.MessageServiceHandler.from_config(file, clock=clock)
+    handler.on("IS910SMDRQ")(lambda request: msh.Reply("PSPPM0000I"))
+    async with handler, asyncio.timeout(10):
+        while not (found := await handler.store.deliveries()):
+            await asyncio.sleep(0.01)
+    assert [one.key for one in found] == ["cut-time-2026-11-20-BIZ"]
